@@ -1,0 +1,191 @@
+"""The answer to a suggestion: exactly one, whoever presses first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import jsonpatch
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from .. import events, signals
+from ..exceptions import AlreadyDecided, DomainError, InvalidInput, SessionNotActive, StaleStep
+from ..models import Decision, Session, Suggestion
+from ..models.session import MAX_STEPS
+from .corrections import describe_correction, keep_correction
+from .sessions import hold, name_of
+from .workflows import step_named
+
+Kind = Decision.Kind
+Status = Session.Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a person (or the policy) says to a suggestion. `correction` is the full corrected action."""
+
+    decision: str
+    correction: Mapping[str, Any] | None = None
+    feedback: str = ""
+    reason_code: str = ""
+
+    def check(self) -> None:
+        """Raises `InvalidInput` for an answer that no suggestion could be given."""
+        if self.decision not in Kind.values:
+            raise InvalidInput(f"A decision is one of {', '.join(Kind.values)}.", field="decision")
+        if self.decision == Kind.CORRECT and not self.correction:
+            raise InvalidInput("To correct, say what should be done instead.", field="correction")
+        if self.correction is not None and self.decision not in {Kind.CORRECT, Kind.MANUAL}:
+            raise InvalidInput(f"A correction does not go with “{self.decision}”.", field="correction")
+        if self.reason_code and self.reason_code not in Decision.Reason.values:
+            raise InvalidInput(f"A reason is one of {', '.join(Decision.Reason.values)}.", field="reason_code")
+        if self.reason_code and self.decision not in {Kind.REJECT, Kind.CORRECT}:
+            raise InvalidInput(f"A reason does not go with “{self.decision}”.", field="reason_code")
+
+
+def decide(suggestion: Suggestion, answer: Answer, *, by: User | None) -> Decision:
+    """Answers an open suggestion and moves the session to its next step.
+
+    Of several answers at once the first wins: the others raise `AlreadyDecided` with the first. Raises
+    `SessionNotActive` on a paused or ended session, `StaleStep` when the suggestion was withdrawn or has expired,
+    `InvalidInput` for an answer that does not fit.
+    """
+    answer.check()
+    if answer.decision == Kind.ACCEPT and not suggestion.is_supported:
+        raise InvalidInput(
+            "coachsite cannot perform this step: do it yourself and choose manual, correct it, or skip it.",
+            field="decision",
+        )
+    with transaction.atomic():
+        now = timezone.now()
+        won = hold(suggestion.session_id, status=Status.ACTIVE) and Suggestion.objects.filter(
+            pk=suggestion.pk, status=Suggestion.Status.OPEN
+        ).update(
+            status=Suggestion.Status.DECIDED,
+            outcome=None if Kind(answer.decision).performs else Suggestion.Outcome.NOT_PERFORMED,
+        )
+        if not won:
+            raise _why_not(suggestion)
+        correction = keep_correction(suggestion, answer.correction)
+        decision = _write_decision(suggestion, answer, correction, by=by, now=now)
+        _after_decision(suggestion, decision)
+    return decision
+
+
+def _why_not(suggestion: Suggestion) -> DomainError:
+    suggestion = Suggestion.objects.select_related("session", "decision").get(pk=suggestion.pk)
+    if suggestion.status == Suggestion.Status.DECIDED:
+        return AlreadyDecided(suggestion.decision)
+    if suggestion.status != Suggestion.Status.OPEN:
+        return StaleStep(f"Suggestion {suggestion.n} was {suggestion.status} before your answer arrived.")
+    return SessionNotActive(f"The session is {suggestion.session.status}.")
+
+
+def _write_decision(
+    suggestion: Suggestion,
+    answer: Answer,
+    correction: dict[str, Any] | None,
+    *,
+    by: User | None,
+    now: datetime,
+) -> Decision:
+    difference = [] if correction is None else jsonpatch.make_patch(suggestion.action, correction).patch
+    asked_a_person = by is not None
+    return Decision.objects.create(
+        session_id=suggestion.session_id,
+        suggestion=suggestion,
+        step_index=suggestion.step_index,
+        node_id=suggestion.node_id,
+        action_type=suggestion.action_type,
+        decision=answer.decision,
+        correction=correction,
+        difference=difference,
+        feedback=answer.feedback,
+        reason_code=answer.reason_code,
+        timestamp=now,
+        decided_by=name_of(by),
+        user=by,
+        latency_ms=max(0, round((now - suggestion.opened_at).total_seconds() * 1000)) if asked_a_person else None,
+    )
+
+
+def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
+    session = suggestion.session
+    event = events.DecisionRecorded(
+        n=suggestion.n,
+        step_index=suggestion.step_index,
+        node_id=suggestion.node_id,
+        decision=decision.decision,
+        decided_by=decision.decided_by,
+        description=describe_correction(suggestion, decision.correction),
+        latency_ms=decision.latency_ms,
+    )
+    counter = decision.kind.counter
+    events.record_event(session, event, current_step_index=suggestion.step_index + 1, **{counter: F(counter) + 1})
+    # The policy decides inside a worker's turn, which goes on by itself.
+    if session.workflow.is_browser and decision.user_id:
+        transaction.on_commit(
+            partial(signals.session_needs_worker.send, sender=Session, session_pk=session.pk), robust=True
+        )
+
+
+def record_decision(
+    session: Session,
+    answer: Answer,
+    *,
+    step_index: int,
+    node_id: str,
+    action_type: str,
+    execution_success: bool | None = None,
+    timestamp: datetime | None = None,
+    by: User,
+) -> Decision:
+    """Keeps a decision that was made elsewhere, by a tool that only records; nothing is performed.
+
+    Raises `SessionNotActive`, and `InvalidInput` for a browser workflow (whose decisions answer suggestions) or for a
+    step beyond the session's last.
+    """
+    answer.check()
+    if session.workflow.is_browser:
+        raise InvalidInput("The decisions of a browser workflow answer its suggestions.", field="decision")
+    if step_index >= (session.total_steps or MAX_STEPS):
+        raise InvalidInput(f"This session has {session.total_steps or MAX_STEPS} steps.", field="step_index")
+    with transaction.atomic():
+        if not hold(session.pk, status=Status.ACTIVE):
+            session.refresh_from_db()
+            raise SessionNotActive(f"The session is {session.status}.")
+        decision = Decision.objects.create(
+            session=session,
+            step_index=step_index,
+            node_id=node_id,
+            action_type=action_type,
+            decision=answer.decision,
+            correction=answer.correction,
+            feedback=answer.feedback,
+            reason_code=answer.reason_code,
+            execution_success=execution_success,
+            timestamp=timestamp or timezone.now(),
+            decided_by=name_of(by),
+            user=by,
+        )
+        step_named(session.workflow, node_id, action_type=action_type, action=answer.correction or {})
+        event = events.DecisionRecorded(
+            n=None,
+            step_index=step_index,
+            node_id=node_id,
+            decision=decision.decision,
+            decided_by=decision.decided_by,
+            description=f"{action_type} {node_id}",
+            latency_ms=None,
+        )
+        counter = decision.kind.counter
+        reached = Greatest("current_step_index", Value(step_index + 1))
+        events.record_event(session, event, current_step_index=reached, **{counter: F(counter) + 1})
+    return decision

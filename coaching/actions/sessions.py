@@ -1,0 +1,199 @@
+"""The life of a session: start, pause, resume, complete, fail, abandon, delete, clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from .. import events, signals
+from ..exceptions import DuplicateExecution, IllegalTransition, InvalidInput
+from ..models import Session, Suggestion, Workflow
+from ..models.session import MAX_STEPS
+from ..secrets import decrypt, encrypt
+
+POLICY = "policy"
+Status = Session.Status
+
+
+def name_of(user: User | None) -> str:
+    """How events and decisions name who did it; without a user it was coachsite itself."""
+    return user.get_username() if user else POLICY
+
+
+def hold(session_pk: int, **state: Any) -> bool:
+    """Locks the session's row until the transaction ends, if it is in `state`; False otherwise.
+
+    Every verb holds the session first and then touches its suggestions: so answers, pauses and ends come one after
+    the other, and never wait for each other in a circle.
+    """
+    return bool(Session.objects.filter(pk=session_pk, **state).update(updated_at=timezone.now()))
+
+
+def start_session(
+    workflow: Workflow,
+    *,
+    by: User | None,
+    mode: str = Session.Mode.COACHING,
+    execution_id: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    total_steps: int | None = None,
+) -> Session:
+    """Starts a run of `workflow` and asks for a worker if coachsite performs it itself.
+
+    Raises `DuplicateExecution` when the workflow already has this `execution_id`, and `InvalidInput` for variables
+    that the workflow does not have, a secret without a value, or a browser workflow without steps.
+    """
+    session = Session(workflow=workflow, mode=mode, started_by=by, metadata=dict(metadata or {}))
+    session.execution_id = execution_id or session.session_id
+    if workflow.is_browser:
+        session.plan = [step.version.pk for step in workflow.current_steps()]
+        if not session.plan:
+            raise InvalidInput("This workflow has no steps yet: import a recording first.", field="workflow_id")
+        if total_steps not in {None, len(session.plan)}:
+            raise InvalidInput(f"This workflow has {len(session.plan)} steps.", field="total_steps")
+        session.total_steps = len(session.plan)
+        session.variables, secrets = _resolve_variables(workflow, variables or {})
+        session.encrypted_secrets = encrypt(secrets)
+    else:
+        session.variables = dict(variables or {})
+        session.total_steps = total_steps or 0
+    if session.total_steps > MAX_STEPS:
+        raise InvalidInput(f"A session has at most {MAX_STEPS} steps.", field="total_steps")
+    try:
+        with transaction.atomic():
+            session.save(force_insert=True)
+            created = events.SessionCreated(
+                workflow_id=workflow.workflow_id, execution_id=session.execution_id, mode=mode, by=name_of(by)
+            )
+            events.record_event(session, created)
+            _ask_for_a_worker(session)
+    except IntegrityError:
+        existing = Session.objects.filter(workflow=workflow, execution_id=session.execution_id).first()
+        if existing is None:
+            raise
+        raise DuplicateExecution(existing) from None
+    return session
+
+
+def _resolve_variables(workflow: Workflow, given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """`(what may be shown, the secrets)`: what was given over the workflow's defaults."""
+    known = {variable.name: variable for variable in workflow.variables.all()}
+    if unknown := sorted(set(given) - set(known)):
+        raise InvalidInput(f"This workflow has no variable “{unknown[0]}”.", field="variables")
+    shown: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    for name, variable in known.items():
+        value = given.get(name)
+        if isinstance(value, (dict, list)):
+            raise InvalidInput(f"The variable “{name}” must be a text or a number.", field="variables")
+        if not variable.secret:
+            shown[name] = variable.default if value is None else str(value)
+            continue
+        secret = decrypt(variable.encrypted_default).get(name, "") if value in {None, "", "***"} else str(value)
+        if not secret:
+            raise InvalidInput(f"The secret “{variable.label}” has no value yet: enter it to start.", field="variables")
+        secrets[name], shown[name] = secret, "***"
+    return shown, secrets
+
+
+def pause_session(session: Session, *, by: User | None) -> None:
+    """Stops before the next step; an action under way is finished. Raises `IllegalTransition` unless active."""
+    with transaction.atomic():
+        _move(session, Status.PAUSED, events.SessionPaused(by=name_of(by)))
+
+
+def resume_session(session: Session, *, by: User | None) -> None:
+    """Goes on where the session was paused. Resuming an active session succeeds and changes nothing."""
+    with transaction.atomic():
+        if Session.objects.filter(pk=session.pk, status=Status.ACTIVE).exists():
+            session.status = Status.ACTIVE
+        else:
+            _move(session, Status.ACTIVE, events.SessionResumed(by=name_of(by)))
+        _ask_for_a_worker(session)
+
+
+def complete_session(session: Session, *, by: User | None) -> None:
+    with transaction.atomic():
+        _end(session, Status.COMPLETED, events.SessionCompleted(by=name_of(by)), because="The session was completed.")
+
+
+def fail_session(session: Session, *, by: User | None, error_message: str) -> None:
+    with transaction.atomic():
+        failed = events.SessionFailed(by=name_of(by), error_message=error_message)
+        _end(session, Status.FAILED, failed, because="The session failed.", error_message=error_message)
+
+
+def abandon_session(session: Session, *, by: User | None) -> None:
+    with transaction.atomic():
+        _end(session, Status.ABANDONED, events.SessionAbandoned(by=name_of(by)), because="The session was abandoned.")
+
+
+def remember_browser(session: Session, *, url: str, viewport: tuple[int, int]) -> None:
+    """Keeps where the session's browser is, for a new one should it be lost. No event: nobody needs to know."""
+    session.browser = {"url": url, "viewport": list(viewport)}
+    Session.objects.filter(pk=session.pk).update(browser=session.browser)
+
+
+def delete_session(session: Session) -> None:
+    """Deletes the session with its suggestions, decisions, events and screenshots."""
+    with transaction.atomic():
+        screenshots = list(session.suggestions.exclude(screenshot="").values_list("screenshot", flat=True))
+        storage = Suggestion._meta.get_field("screenshot").storage
+        session_id = session.session_id
+        session.delete()
+        for name in screenshots:
+            transaction.on_commit(partial(storage.delete, name), robust=True)
+        transaction.on_commit(partial(signals.session_ended.send, sender=Session, session_id=session_id), robust=True)
+
+
+def delete_old_sessions(*, max_age: timedelta, dry_run: bool = False) -> int:
+    """Deletes the sessions that were not updated since; returns how many (would have) gone."""
+    old = Session.objects.not_updated_since(timezone.now() - max_age)
+    if dry_run:
+        return old.count()
+    count = 0
+    for session in old.iterator(chunk_size=200):
+        delete_session(session)
+        count += 1
+    return count
+
+
+def _move(session: Session, new: Session.Status, event: events.Event, **changes: Any) -> None:
+    old = Status(session.status)
+    if not session.can_move_to(new):
+        raise IllegalTransition(f"A session that is {old} cannot become {new}.")
+    # The WHERE clause is the lock: of two concurrent moves, one updates no row.
+    if not Session.objects.filter(pk=session.pk, status=old).update(status=new, **changes):
+        raise IllegalTransition(f"Session {session.session_id} is no longer {old}.")
+    session.status = new
+    for name, value in changes.items():
+        setattr(session, name, value)
+    events.record_event(session, event)
+
+
+def _end(session: Session, new: Session.Status, event: events.Event, *, because: str, error_message: str = "") -> None:
+    """Ends the session; a suggestion that is still open is withdrawn with it."""
+    from .suggestions import withdraw_suggestion  # noqa: PLC0415 - suggestions end sessions too
+
+    hold(session.pk)
+    suggestion = session.open_suggestion() if session.can_move_to(new) else None
+    if suggestion:
+        withdraw_suggestion(suggestion, reason=because)
+    _move(session, new, event, completed_at=timezone.now(), error_message=error_message)
+    transaction.on_commit(
+        partial(signals.session_ended.send, sender=Session, session_id=session.session_id), robust=True
+    )
+
+
+def _ask_for_a_worker(session: Session) -> None:
+    if session.workflow.is_browser:
+        transaction.on_commit(
+            partial(signals.session_needs_worker.send, sender=Session, session_pk=session.pk), robust=True
+        )

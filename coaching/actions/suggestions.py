@@ -1,0 +1,165 @@
+"""Putting an action to the coach, taking it back, and keeping what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from .. import events
+from ..exceptions import SessionNotActive
+from ..models import Decision, Risk, Session, StepVersion, Suggestion
+from .sessions import hold
+
+Outcome = Suggestion.Outcome
+Status = Suggestion.Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What is to be proposed for a step, before it has a row. `action` keeps secrets as `{{ name }}`."""
+
+    step_index: int
+    node_id: str
+    action_type: str
+    action: dict[str, Any]
+    description: str
+    risk: str = Risk.REVERSIBLE
+    confidence: float | None = None
+    rationale: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    asked_because: str = Suggestion.AskedBecause.COACHING
+    error: str = ""
+    target: dict[str, Any] | None = None
+    page: dict[str, Any] = field(default_factory=dict)
+    screenshot: bytes | None = None
+    step_version: StepVersion | None = None
+
+
+def open_suggestion(session: Session, proposal: Proposal) -> Suggestion:
+    """Opens the next suggestion of an active session. Raises `SessionNotActive` when it is not active any more."""
+    suggestion = Suggestion(
+        session=session,
+        step_version=proposal.step_version,
+        **{
+            name: getattr(proposal, name)
+            for name in (
+                "step_index", "node_id", "action_type", "action", "description", "risk", "confidence",
+                "rationale", "provenance", "asked_because", "error", "target", "page",
+            )
+        },
+    )  # fmt: skip
+    if proposal.screenshot:
+        # Written before the transaction, so that the database is not held while the disk is busy.
+        name = f"{session.session_id}/{proposal.step_index}.png"
+        suggestion.screenshot.save(name, ContentFile(proposal.screenshot), save=False)
+    try:
+        with transaction.atomic():
+            if not hold(session.pk, status=Session.Status.ACTIVE):
+                raise SessionNotActive("The session is not active any more.")
+            _save_numbered(suggestion)
+            events.record_event(session, _opened(suggestion))
+    except BaseException:
+        if suggestion.screenshot:
+            suggestion.screenshot.delete(save=False)
+        raise
+    return suggestion
+
+
+def _save_numbered(suggestion: Suggestion) -> None:
+    earlier = Suggestion.objects.filter(session=suggestion.session_id)
+    last_attempt = earlier.filter(step_index=suggestion.step_index).aggregate(last=Max("attempt"))["last"]
+    suggestion.n = (earlier.aggregate(last=Max("n"))["last"] or 0) + 1
+    suggestion.attempt = (last_attempt or 0) + 1
+    suggestion.save(force_insert=True)
+
+
+def _opened(suggestion: Suggestion) -> events.SuggestionOpened:
+    return events.SuggestionOpened(
+        n=suggestion.n,
+        step_index=suggestion.step_index,
+        node_id=suggestion.node_id,
+        attempt=suggestion.attempt,
+        description=suggestion.description,
+        asked_because=suggestion.asked_because,
+        error=suggestion.error,
+    )
+
+
+def withdraw_suggestion(suggestion: Suggestion, *, reason: str) -> bool:
+    """Takes an open suggestion back; False when it was no longer open."""
+    with transaction.atomic():
+        hold(suggestion.session_id)
+        if not Suggestion.objects.filter(pk=suggestion.pk, status=Status.OPEN).update(status=Status.WITHDRAWN):
+            return False
+        withdrawn = events.SuggestionWithdrawn(
+            n=suggestion.n, step_index=suggestion.step_index, node_id=suggestion.node_id, reason=reason
+        )
+        events.record_event(suggestion.session, withdrawn)
+    suggestion.status = Status.WITHDRAWN
+    return True
+
+
+def begin_performing(suggestion: Suggestion) -> bool:
+    """Commits that the decided action is about to happen; False when it has begun before or may not begin now.
+
+    Only an active session acts. Whatever happens afterwards, this row says that it may have happened.
+    """
+    with transaction.atomic():
+        now = timezone.now()
+        if not hold(suggestion.session_id, status=Session.Status.ACTIVE):
+            return False
+        begun = Suggestion.objects.filter(
+            pk=suggestion.pk, status=Status.DECIDED, outcome=None, performing_since=None
+        ).update(performing_since=now)
+        if not begun:
+            return False
+        events.record_event(suggestion.session, events.StepPerforming(**_step_facts(suggestion)))
+    suggestion.performing_since = now
+    return True
+
+
+def record_outcome(
+    suggestion: Suggestion, outcome: Suggestion.Outcome, *, error: str = "", took: timedelta | None = None
+) -> bool:
+    """Keeps what became of a decided action, once; False when an outcome was kept before.
+
+    A step that was not performed for certain is the session's current step again.
+    """
+    with transaction.atomic():
+        hold(suggestion.session_id)
+        changes = {"outcome": outcome} | ({"error": error} if error else {})
+        kept = Suggestion.objects.filter(pk=suggestion.pk, status=Status.DECIDED, outcome=None).update(**changes)
+        if not kept:
+            return False
+        success = {Outcome.PERFORMED: True, Outcome.FAILED: False}.get(outcome)
+        Decision.objects.filter(suggestion=suggestion).update(execution_success=success)
+        again = {} if outcome == Outcome.PERFORMED else {"current_step_index": suggestion.step_index}
+        events.record_event(suggestion.session, _outcome_event(suggestion, outcome, error, took), **again)
+    suggestion.outcome, suggestion.error = outcome, error or suggestion.error
+    return True
+
+
+def _outcome_event(
+    suggestion: Suggestion, outcome: Suggestion.Outcome, error: str, took: timedelta | None
+) -> events.Event:
+    facts = _step_facts(suggestion)
+    if outcome == Outcome.PERFORMED:
+        return events.StepPerformed(**facts, took_ms=round(took.total_seconds() * 1000) if took else None)
+    if outcome == Outcome.UNCERTAIN:
+        return events.StepUncertain(**facts, error=error)
+    return events.StepFailed(**facts, outcome=outcome.value, error=error)
+
+
+def _step_facts(suggestion: Suggestion) -> dict[str, Any]:
+    return {
+        "n": suggestion.n,
+        "step_index": suggestion.step_index,
+        "node_id": suggestion.node_id,
+        "description": suggestion.description,
+    }

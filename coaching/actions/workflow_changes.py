@@ -1,0 +1,54 @@
+"""Changing several parts of a workflow at once: all of them or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from ..exceptions import InvalidInput
+from ..models import Workflow
+from ..recordings import RecordingError, check_url
+from .workflows import set_steps, set_variable_default
+
+MASK = "***"
+
+
+def change_workflow(
+    workflow: Workflow,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    start_url: str | None = None,
+    steps: Iterable[Mapping[str, Any]] | None = None,
+    defaults: Mapping[str, str] | None = None,
+    by: User,
+) -> None:
+    """Changes what is given and leaves the rest. `steps` as in `set_steps`; `defaults` are new defaults of variables by
+    name, where `***` leaves a secret as it is. Raises `InvalidInput`, and then nothing has changed.
+    """
+    if start_url:
+        try:
+            check_url(start_url)
+        except RecordingError as error:
+            raise InvalidInput(str(error), field="start_url") from None
+    texts = {"name": name, "description": description, "start_url": start_url}
+    given = {field: text for field, text in texts.items() if text is not None}
+    with transaction.atomic():
+        for field, text in given.items():
+            setattr(workflow, field, text)
+        workflow.save(update_fields=[*given, "updated_at"])
+        if steps is not None:
+            set_steps(workflow, steps, by=by)
+        _set_defaults(workflow, defaults or {})
+
+
+def _set_defaults(workflow: Workflow, defaults: Mapping[str, str]) -> None:
+    known = {variable.name: variable for variable in workflow.variables.all()}
+    for name, value in defaults.items():
+        if name not in known:
+            raise InvalidInput(f"This workflow has no variable “{name}”.", field="variables")
+        if not (known[name].secret and value == MASK):
+            set_variable_default(known[name], value)

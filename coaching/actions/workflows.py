@@ -1,0 +1,325 @@
+"""Making and changing workflows: by hand, by import, by another demonstration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.text import slugify
+
+from ..exceptions import IllegalTransition, InvalidInput
+from ..models import Level, Recording, Risk, Session, Step, StepVersion, Variable, Workflow
+from ..recordings import (
+    CompiledWorkflow,
+    ImportNote,
+    RecordingError,
+    StepSpec,
+    VariableSpec,
+    compile_workflow,
+    describe,
+    export_document,
+    merge_demonstration,
+    parse_recording,
+    validate_step,
+)
+from ..secrets import encrypt
+from .sessions import delete_session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    workflow: Workflow
+    recording: Recording
+    notes: Sequence[ImportNote]
+
+
+def create_workflow(
+    *,
+    workflow_id: str,
+    name: str,
+    executor: str,
+    description: str = "",
+    steps: Iterable[Mapping[str, Any]] = (),
+    by: User | None,
+) -> Workflow:
+    """A workflow made by hand or by a program. `steps` as in `set_steps`. Raises `InvalidInput`."""
+    with transaction.atomic():
+        workflow = _insert_workflow(
+            Workflow(workflow_id=workflow_id, name=name, executor=executor, description=description, created_by=by)
+        )
+        set_steps(workflow, steps, by=by)
+    return workflow
+
+
+def _insert_workflow(workflow: Workflow) -> Workflow:
+    try:
+        with transaction.atomic():
+            workflow.save(force_insert=True)
+    except IntegrityError:
+        message = f"There is already a workflow with the id “{workflow.workflow_id}”."
+        raise InvalidInput(message, field="workflow_id") from None
+    return workflow
+
+
+def import_recording(
+    data: bytes, *, workflow_id: str | None = None, name: str | None = None, by: User | None
+) -> Imported:
+    """A recording becomes a workflow, or another demonstration of the one that `workflow_id` names.
+
+    Values typed into password fields are encrypted; they are in the clear neither in the stored recording nor in the
+    steps. Raises `InvalidInput` with the fault of the file; then nothing is stored.
+    """
+    try:
+        parsed = parse_recording(data)
+        compiled = compile_workflow(parsed)
+    except RecordingError as error:
+        raise InvalidInput(str(error), field="file") from None
+    return keep_demonstration(compiled, format=parsed.format, workflow_id=workflow_id, name=name, by=by)
+
+
+def keep_demonstration(
+    compiled: CompiledWorkflow,
+    *,
+    format: str,  # noqa: A002 - the model's word
+    workflow_id: str | None = None,
+    name: str | None = None,
+    by: User | None,
+) -> Imported:
+    """Stores what a recording compiled to, as `import_recording` does."""
+    with transaction.atomic():
+        existing = Workflow.objects.filter(workflow_id=workflow_id).first() if workflow_id else None
+        if existing:
+            workflow, notes = existing, [*compiled.notes, *_add_demonstration(existing, compiled, by=by)]
+        else:
+            workflow, notes = _make_workflow(compiled, workflow_id=workflow_id, name=name, by=by), [*compiled.notes]
+        recording = Recording.objects.create(
+            workflow=workflow,
+            format=format,
+            title=compiled.name[:200],
+            document=compiled.document,
+            notes=[{"step_index": note.step_index, "message": note.message} for note in notes],
+            imported_by=by,
+        )
+    return Imported(workflow=workflow, recording=recording, notes=notes)
+
+
+def _make_workflow(
+    compiled: CompiledWorkflow, *, workflow_id: str | None, name: str | None, by: User | None
+) -> Workflow:
+    title = (name or compiled.name)[:200]
+    workflow = _insert_workflow(
+        Workflow(
+            workflow_id=workflow_id or _free_workflow_id(title),
+            name=title,
+            start_url=compiled.start_url,
+            header=compiled.header,
+            created_by=by,
+        )
+    )
+    _save_variables(workflow, compiled.variables, compiled.secrets)
+    _save_steps(workflow, compiled.steps, by=by)
+    return workflow
+
+
+def _free_workflow_id(title: str) -> str:
+    base = slugify(title)[:80] or "workflow"
+    taken = set(Workflow.objects.filter(workflow_id__startswith=base).values_list("workflow_id", flat=True))
+    number = 1
+    candidate = base
+    while candidate in taken:
+        number += 1
+        candidate = f"{base}-{number}"
+    return candidate
+
+
+def _add_demonstration(workflow: Workflow, compiled: CompiledWorkflow, *, by: User | None) -> Sequence[ImportNote]:
+    if not workflow.is_browser:
+        raise InvalidInput("An external workflow has no recordings.", field="workflow_id")
+    # Holding the row: of two imports at once, the second merges into what the first left.
+    Workflow.objects.filter(pk=workflow.pk).update(updated_at=timezone.now())
+    steps = [spec_of(step) for step in workflow.current_steps()]
+    if not steps:
+        _save_variables(workflow, compiled.variables, compiled.secrets)
+        _save_steps(workflow, compiled.steps, by=by)
+        return ()
+    variables = [
+        VariableSpec(name=v.name, label=v.label, secret=v.secret, default=v.default) for v in workflow.variables.all()
+    ]
+    merged = merge_demonstration(steps, variables, compiled)
+    _save_variables(workflow, merged.variables, compiled.secrets)
+    _save_steps(workflow, merged.steps, by=by)
+    return merged.notes
+
+
+def spec_of(step: Step) -> StepSpec:
+    version = step.version
+    return StepSpec(
+        node_id=step.node_id,
+        action_type=version.action_type,
+        action=version.action,
+        description=version.description,
+        risk="irreversible" if version.risk == Risk.IRREVERSIBLE else "reversible",
+        supported=version.supported,
+    )
+
+
+def _save_variables(workflow: Workflow, specs: Iterable[VariableSpec], secrets: Mapping[str, str]) -> None:
+    """Adds the variables that the workflow does not have; the defaults of those it has stay as they are."""
+    known = set(workflow.variables.values_list("name", flat=True))
+    Variable.objects.bulk_create(
+        Variable(
+            workflow=workflow,
+            name=spec.name,
+            label=spec.label[:200],
+            secret=spec.secret,
+            default="" if spec.secret else spec.default,
+            encrypted_default=encrypt({spec.name: secrets[spec.name]}) if secrets.get(spec.name) else "",
+        )
+        for spec in specs
+        if spec.name not in known
+    )
+
+
+def set_variable_default(variable: Variable, value: str) -> None:
+    """Changes what a session starts with; a secret is kept encrypted."""
+    if variable.secret:
+        variable.encrypted_default = encrypt({variable.name: value}) if value else ""
+    else:
+        variable.default = value
+    variable.save(update_fields=["default", "encrypted_default"])
+
+
+def set_steps(workflow: Workflow, steps: Iterable[Mapping[str, Any]], *, by: User | None) -> None:
+    """Makes `steps` the workflow's steps: `[{node_id, action, action_type?, description?, risk?}, …]`, in order.
+
+    A step whose content differs from its current version gets a new version; one that is left out is removed from
+    later sessions and keeps its history. Raises `InvalidInput`.
+    """
+    specs = [_checked_spec(workflow, index, step) for index, step in enumerate(steps)]
+    names = [spec.node_id for spec in specs]
+    if len(set(names)) != len(names):
+        raise InvalidInput("Each node_id may occur only once.", field="steps")
+    with transaction.atomic():
+        Workflow.objects.filter(pk=workflow.pk).update(updated_at=timezone.now())
+        _save_steps(workflow, specs, by=by)
+
+
+def _checked_spec(workflow: Workflow, index: int, step: Mapping[str, Any]) -> StepSpec:
+    action = dict(step.get("action") or {})
+    if workflow.is_browser:
+        try:
+            action = validate_step(action)
+        except RecordingError as error:
+            raise InvalidInput(f"Step {index + 1}: {error}", field="steps") from None
+    action_type = str(action["type"] if workflow.is_browser else step.get("action_type") or "")
+    described = describe(action) if workflow.is_browser else f"{action_type} {step['node_id']}".strip()
+    return StepSpec(
+        node_id=step["node_id"],
+        action_type=action_type,
+        action=action,
+        description=step.get("description") or described,
+        risk=step.get("risk") or "reversible",
+        supported=not workflow.is_browser or action_type != "customStep",
+    )
+
+
+def _save_steps(workflow: Workflow, specs: Iterable[StepSpec], *, by: User | None) -> None:
+    specs = list(specs)
+    known = {step.node_id: step for step in workflow.steps.select_related("current")}
+    # Out of the way first: while steps change places, two must never stand at the same index.
+    workflow.steps.filter(step_index__isnull=False).update(step_index=None)
+    for index, spec in enumerate(specs):
+        step = known.get(spec.node_id) or Step.objects.create(
+            workflow=workflow, node_id=spec.node_id, level=Level.COACHING if workflow.is_browser else Level.OBSERVATION
+        )
+        if step.current is None or spec_of(step) != spec:
+            step.current = _next_version(step, spec, by=by)
+        step.step_index = index
+        step.save(update_fields=["step_index", "current"])
+
+
+def _next_version(step: Step, spec: StepSpec, *, by: User | None) -> StepVersion:
+    newest = step.versions.order_by("-number").first()
+    return StepVersion.objects.create(
+        step=step,
+        number=newest.number + 1 if newest else 1,
+        action_type=spec.action_type,
+        action=spec.action,
+        description=spec.description,
+        risk=spec.risk,
+        supported=spec.supported,
+        created_by=by,
+    )
+
+
+def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
+    """A new version of one step with `action`, `description` or `risk` changed. Raises `InvalidInput`."""
+    spec = spec_of(step)
+    content = {"node_id": spec.node_id, "action": spec.action, "action_type": spec.action_type, "risk": spec.risk}
+    if "action" not in changes:
+        content["description"] = spec.description
+    changed = _checked_spec(step.workflow, step.step_index or 0, content | changes)
+    with transaction.atomic():
+        Workflow.objects.filter(pk=step.workflow_id).update(updated_at=timezone.now())
+        step.refresh_from_db()
+        if spec_of(step) != changed:
+            step.current = _next_version(step, changed, by=by)
+            step.save(update_fields=["current"])
+    return step.version
+
+
+def step_named(workflow: Workflow, node_id: str, *, action_type: str, action: Mapping[str, Any]) -> Step:
+    """The step of an external workflow with this name; it comes into being when it is named for the first time."""
+    step = workflow.steps.select_related("current").filter(node_id=node_id).first()
+    if step:
+        return step
+    with transaction.atomic():
+        Workflow.objects.filter(pk=workflow.pk).update(updated_at=timezone.now())
+        step, created = Step.objects.get_or_create(
+            workflow=workflow,
+            node_id=node_id,
+            defaults={"step_index": _next_index(workflow), "level": Level.COACHING},
+        )
+        if created:
+            spec = _checked_spec(
+                workflow, step.step_index or 0, {"node_id": node_id, "action_type": action_type, "action": action}
+            )
+            step.current = _next_version(step, spec, by=None)
+            step.save(update_fields=["current"])
+    return step
+
+
+def _next_index(workflow: Workflow) -> int:
+    last = workflow.steps.aggregate(last=Max("step_index"))["last"]
+    return 0 if last is None else last + 1
+
+
+def export_recording(workflow: Workflow) -> dict[str, Any]:
+    """The workflow as a Chrome Recorder user flow: defaults filled in, secrets left as `{{ name }}`.
+
+    Raises `InvalidInput` for an external workflow, whose actions are not browser steps.
+    """
+    if not workflow.is_browser:
+        raise InvalidInput("Only browser workflows can be exported as a recording.")
+    variables = [
+        VariableSpec(name=v.name, label=v.label, secret=v.secret, default=v.default) for v in workflow.variables.all()
+    ]
+    return export_document(workflow.header, [step.version.action for step in workflow.current_steps()], variables)
+
+
+def delete_workflow(workflow: Workflow) -> None:
+    """Deletes the workflow with all that belongs to it, its ended sessions included.
+
+    Raises `IllegalTransition` while a session of it is still going on.
+    """
+    with transaction.atomic():
+        if count := Session.objects.filter(workflow=workflow).ongoing().count():
+            raise IllegalTransition(f"{count} sessions of this workflow are still going on: end or delete them first.")
+        for session in workflow.sessions.all():
+            delete_session(session)
+        workflow.delete()

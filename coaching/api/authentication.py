@@ -1,0 +1,37 @@
+"""Who is calling: a token for programs, the session cookie for pages."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
+from knox.auth import TokenAuthentication as KnoxAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+
+_LOOKS_LIKE_A_TOKEN = re.compile(rb"[A-Za-z0-9_]+")
+
+
+class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
+    """`Authorization: Token …`."""
+
+    def authenticate_credentials(self, token: bytes) -> Any:
+        # knox decodes the header as UTF-8 and would answer other bytes with a 500.
+        if not _LOOKS_LIKE_A_TOKEN.fullmatch(token):
+            raise AuthenticationFailed("Invalid token.")
+        return super().authenticate_credentials(token)
+
+
+class TokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document describes it."""
+
+    target_class = "coaching.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, _auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "The word `Token`, a space, and what `manage.py issue_token` printed.",
+        }

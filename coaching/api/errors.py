@@ -1,0 +1,60 @@
+"""Every error in one shape: `{"type", "errors": [{"code", "detail", "attr"}]}`, domain errors included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.http import UnreadablePostError
+from drf_standardized_errors.handler import ExceptionHandler as StandardHandler
+from rest_framework.exceptions import APIException, ErrorDetail, ParseError, ValidationError
+from rest_framework.settings import api_settings
+
+from ..exceptions import AlreadyDecided, DomainError, DuplicateExecution, InvalidInput
+
+
+class TooLarge(APIException):
+    status_code = 413
+    default_code = "too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"At most {limit // (1024 * 1024)} MiB are accepted here.")
+
+
+class Refused(APIException):
+    """A domain error that is not about the shape of the input, with the domain's own status and code."""
+
+    def __init__(self, error: DomainError) -> None:
+        super().__init__(str(error), error.code)
+        self.status_code = error.status
+
+
+class ExceptionHandler(StandardHandler):
+    def convert_known_exceptions(self, exc: Exception) -> Exception:
+        if isinstance(exc, InvalidInput):
+            field = exc.field or api_settings.NON_FIELD_ERRORS_KEY
+            return ValidationError({field: [ErrorDetail(str(exc), exc.code)]})
+        if isinstance(exc, DomainError):
+            return Refused(exc)
+        if isinstance(exc, RequestDataTooBig):
+            return TooLarge(settings.MAX_BODY_BYTES)
+        if isinstance(exc, SuspiciousOperation | UnreadablePostError):
+            return ParseError("The body cannot be read.")
+        converted: Exception = super().convert_known_exceptions(exc)
+        return converted
+
+    def format_exception(self, exc: APIException) -> dict[str, Any]:
+        """The standard shape; a conflict brings what it is in conflict with beside it."""
+        body: dict[str, Any] = super().format_exception(exc)
+        return body | _conflicting(self.exc)
+
+
+def _conflicting(error: Exception) -> dict[str, Any]:
+    from .serializers_sessions import DecisionSerializer, SessionSerializer  # noqa: PLC0415 - they need settings
+
+    if isinstance(error, DuplicateExecution):
+        return {"session": SessionSerializer(error.session).data}
+    if isinstance(error, AlreadyDecided):
+        return {"decision": DecisionSerializer(error.decision).data}
+    return {}

@@ -1,0 +1,213 @@
+"""`sessions/{id}/suggestions/…` and `sessions/{id}/decisions/`"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ..actions.answers import Addressed, answer_session
+from ..actions.decisions import Answer
+from ..longpoll import HEADER
+from ..models import Session, Suggestion
+from ..roles import DECIDE, VIEW
+from .pagination import PageQuery, page
+from .schema import error_example
+from .serializers import QuerySerializer, WaitField
+from .serializers_sessions import (
+    DecisionConflictSerializer,
+    DecisionPageSerializer,
+    DecisionSerializer,
+    NewDecision,
+    SuggestionPageSerializer,
+    SuggestionSerializer,
+)
+from .views import ApiView, session_or_404
+
+TAGS = ["Suggestions and decisions"]
+FIRST_DECISION = {
+    "step_index": 2,
+    "node_id": "click-save",
+    "action_type": "click",
+    "decision": "accept",
+    "correction": None,
+    "feedback": None,
+    "reason_code": None,
+    "timestamp": "2031-05-04T09:30:00.000000Z",
+    "execution_success": None,
+    "decided_by": "carl",
+    "latency_ms": 1800,
+}
+
+
+def suggestions_of(session: Session) -> QuerySet[Suggestion]:
+    return Suggestion.objects.filter(session=session).select_related("session", "decision__session")
+
+
+class SuggestionQuery(QuerySerializer):
+    wait = WaitField()
+
+
+class Suggestions(ApiView):
+    needs: ClassVar[dict[str, str]] = {"GET": VIEW}
+
+    @extend_schema(
+        operation_id="suggestions_list",
+        summary="List suggestions",
+        description="All suggestions of a session in order, in pages.",
+        tags=TAGS,
+        parameters=[PageQuery],
+        responses=SuggestionPageSerializer,
+    )
+    def get(self, request: Request, session_id: str) -> Response:
+        def serialize(rows: Any) -> Any:
+            return SuggestionSerializer(rows, many=True).data
+
+        return Response(page(suggestions_of(session_or_404(session_id)), request, serialize))
+
+
+class SuggestionDetail(ApiView):
+    needs: ClassVar[dict[str, str]] = {"GET": VIEW}
+
+    @extend_schema(
+        operation_id="suggestions_retrieve",
+        summary="Get a suggestion, or wait for its decision",
+        description=(
+            "With `wait`, a suggestion that is open is answered once it is decided, withdrawn or expired, or as it is "
+            "when the time is up: then ask again."
+        ),
+        tags=TAGS,
+        parameters=[SuggestionQuery],
+        responses=SuggestionSerializer,
+    )
+    def get(self, request: Request, session_id: str, n: int) -> Response:
+        asked = SuggestionQuery.read(request)
+        session = session_or_404(session_id)
+        suggestion = get_object_or_404(suggestions_of(session), n=n)
+        waits = asked["wait"] and suggestion.is_open
+        headers = {HEADER: str(session.pk)} if waits else None
+        return Response(SuggestionSerializer(suggestion).data, headers=headers)
+
+
+class _WhateverTheyAccept(BaseContentNegotiation):
+    """There is only a picture here: no `Accept` header makes it another."""
+
+    def select_parser(self, _request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, _request: Request, renderers: Any, _format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class Screenshot(ApiView):
+    content_negotiation_class = _WhateverTheyAccept
+    needs: ClassVar[dict[str, str]] = {"GET": VIEW}
+
+    @extend_schema(
+        operation_id="suggestions_screenshot",
+        summary="Get the screenshot of a suggestion",
+        description="The page as it was when the step was proposed.",
+        tags=TAGS,
+        responses={(200, "image/png"): OpenApiTypes.BINARY},
+    )
+    def get(self, _request: Request, session_id: str, n: int) -> FileResponse:
+        suggestion = get_object_or_404(Suggestion, session__session_id=session_id, n=n)
+        if not suggestion.screenshot:
+            raise Http404
+        try:
+            picture = suggestion.screenshot.open("rb")
+        except FileNotFoundError:
+            raise Http404 from None
+        return FileResponse(picture, content_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+class Decisions(ApiView):
+    needs: ClassVar[dict[str, str]] = {"GET": VIEW, "POST": DECIDE}
+
+    @extend_schema(
+        operation_id="decisions_list",
+        summary="List decisions",
+        description="All decisions of a session in order, in pages.",
+        tags=TAGS,
+        parameters=[PageQuery],
+        responses=DecisionPageSerializer,
+    )
+    def get(self, request: Request, session_id: str) -> Response:
+        def serialize(rows: Any) -> Any:
+            return DecisionSerializer(rows, many=True).data
+
+        return Response(page(session_or_404(session_id).decisions.all(), request, serialize))
+
+    @extend_schema(
+        operation_id="decisions_create",
+        summary="Decide the open suggestion",
+        description=(
+            "One suggestion, one decision: of several at once the first wins, the others get 409 `already_decided` "
+            "with the decision that was made. Say `n` or `step_index` to be sure that you answer what you saw: if that "
+            "is not what waits now, the answer is 409 `stale_step`. A tool that only records sends the whole decision "
+            "to a session of an external workflow, with `step_index`, `node_id` and `action_type`."
+        ),
+        tags=TAGS,
+        request=NewDecision,
+        responses={
+            201: DecisionSerializer,
+            409: OpenApiResponse(
+                DecisionConflictSerializer, "`already_decided`, `stale_step` or `session_not_active`."
+            ),
+        },
+        examples=[
+            OpenApiExample("Accept", value={"decision": "accept", "n": 3}, request_only=True),
+            OpenApiExample(
+                "Correct",
+                value={
+                    "decision": "correct",
+                    "n": 3,
+                    "correction": {"type": "change", "selectors": [["#amount"]], "value": "24.50"},
+                    "reason_code": "wrong_value",
+                    "feedback": "Two digits were swapped.",
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "Record a decision made elsewhere",
+                value={
+                    "decision": "manual",
+                    "step_index": 0,
+                    "node_id": "check-total",
+                    "action_type": "compare",
+                    "execution_success": True,
+                },
+                request_only=True,
+            ),
+            error_example(
+                "Decided before",
+                "already_decided",
+                "carl has already decided this: accept.",
+                status=409,
+                decision=FIRST_DECISION,
+            ),
+        ],
+    )
+    def post(self, request: Request, session_id: str) -> Response:
+        given = NewDecision.read(request)
+        decision = answer_session(
+            session_or_404(session_id),
+            Answer(
+                decision=given["decision"],
+                correction=given.get("correction"),
+                feedback=given.get("feedback") or "",
+                reason_code=given.get("reason_code") or "",
+            ),
+            Addressed(**{name: given.get(name) for name in ("n", "step_index", "node_id", "action_type")}),
+            execution_success=given.get("execution_success"),
+            timestamp=given.get("timestamp"),
+            by=self.user,
+        )
+        return Response(DecisionSerializer(decision).data, status=201)

@@ -1,0 +1,196 @@
+"""Sockets: one session's events for programs, and rendered fragments for the panel and the inbox.
+
+Each socket has a task of its own that subscribes, reads after its own cursor, sends, and waits: a slow client delays
+nobody, and a lost wake-up loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, ClassVar, ParamSpec, TypeVar
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.auth.models import User
+
+from . import events, hub, roles
+from .models import Session
+from .pages import panel, watchers
+from .pages.inbox import inbox_fragments
+from .socket_auth import socket_user
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NO_LOGIN, NO_ROLE, UNKNOWN, BAD_REQUEST, TOO_LARGE, FAILED = 4401, 4403, 4404, 4400, 1009, 1011
+#: What a client may send at once. Nothing that it sends is read.
+MAX_FRAME = 4096
+#: How often login, role and session are looked at again while nothing happens.
+RECHECK_SECONDS = 15.0
+#: A list that changes with every session of the site is not rendered more often than this.
+INBOX_PAUSE_SECONDS = 0.25
+BATCH = 500
+
+_readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket")
+
+
+async def _read(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    """`function` on one of the sockets' few threads, so that many sockets never take all of the process's."""
+    reader = database_sync_to_async(function, thread_sensitive=False, executor=_readers)
+    result: R = await reader(*arguments, **named)
+    return result
+
+
+class Closed(Exception):  # noqa: N818 - not an error: how a socket's life ends
+    """The socket is to be closed with this code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Follower(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Checks login and role, then runs `follow` until the client goes; what the client sends is ignored."""
+
+    permission: ClassVar[str] = roles.VIEW
+    task: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        # Accepted first: a refusal before that reaches a browser as "lost", and it would try again for ever.
+        await self.accept()
+        self.task = asyncio.create_task(self._live())
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if len(text_data or bytes_data or "") > MAX_FRAME:
+            await self.close(TOO_LARGE)
+
+    async def disconnect(self, code: int) -> None:  # noqa: ARG002
+        if self.task:
+            self.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.task
+
+    async def _live(self) -> None:
+        try:
+            await self.follow(await self.who())
+        except Closed as end:
+            await self.close(end.code)
+        except Exception:
+            logger.exception("A socket failed; its client will come back.")
+            await self.close(FAILED)
+
+    async def who(self) -> User:
+        """Who may read here, at this moment. Raises `Closed`."""
+        user = await socket_user(self.scope)
+        if user is None:
+            raise Closed(NO_LOGIN)
+        if not await _read(user.has_perm, self.permission):
+            raise Closed(NO_ROLE)
+        return user
+
+    async def follow(self, user: User) -> None:
+        raise NotImplementedError
+
+    async def session(self) -> Session:
+        """The session that the address names, as it is now. Raises `Closed`."""
+        try:
+            return await _read(panel.read_session, session_id=self.scope["url_route"]["kwargs"]["session_id"])
+        except Session.DoesNotExist:
+            raise Closed(UNKNOWN) from None
+
+
+class NoSuchSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Any other address: a clear code instead of an error in the log."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.close(UNKNOWN)
+
+
+class Changed:
+    """Of named fragments, those that differ from what this socket sent last."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, str] = {}
+
+    def of(self, fragments: dict[str, str]) -> str:
+        fresh = [html for name, html in fragments.items() if self._sent.get(name) != html]
+        self._sent = dict(fragments)
+        return "\n".join(fresh)
+
+
+class PanelConsumer(Follower):
+    """The whole panel at first, then the fragments that change."""
+
+    async def follow(self, user: User) -> None:
+        session = await self.session()
+        changed = Changed()
+        reader = await _read(panel.Reader.of, user)
+        checked = time.monotonic()
+        with hub.current().subscribe(session.pk) as news, watchers.watching(session.pk, news, user.username):
+            while True:
+                if time.monotonic() - checked >= RECHECK_SECONDS:
+                    reader = await _read(panel.Reader.of, await self.who())
+                    checked = time.monotonic()
+                names = watchers.names(session.pk)
+                try:
+                    fragments = await _read(panel.cache.fragments, session.pk, reader, names)
+                except Session.DoesNotExist:
+                    raise Closed(UNKNOWN) from None
+                if html := changed.of(fragments):
+                    await self.send(text_data=html)
+                await news.wait(RECHECK_SECONDS)
+
+
+class InboxConsumer(Follower):
+    """The inbox and its count."""
+
+    async def follow(self, user: User) -> None:
+        changed = Changed()
+        checked = time.monotonic()
+        with hub.current().subscribe(None) as news:
+            while True:
+                if time.monotonic() - checked >= RECHECK_SECONDS:
+                    user = await self.who()
+                    checked = time.monotonic()
+                if html := changed.of(await _read(inbox_fragments, user)):
+                    await self.send(text_data=html)
+                await news.wait(RECHECK_SECONDS)
+                await asyncio.sleep(INBOX_PAUSE_SECONDS)
+
+
+class EventsConsumer(Follower):
+    """The events of one session after `?after=`, in order, for ever; the contract's JSON, one event a message."""
+
+    async def follow(self, user: User) -> None:  # noqa: ARG002 - `who` has checked them
+        cursor = self._after()
+        session = await self.session()
+        checked = time.monotonic()
+        with hub.current().subscribe(session.pk) as news:
+            while True:
+                if time.monotonic() - checked >= RECHECK_SECONDS:
+                    await self.who()
+                    await self.session()
+                    checked = time.monotonic()
+                batch = await _read(events.stream, session, after=cursor, limit=BATCH)
+                for event in batch:
+                    await self.send(text_data=json.dumps(event.as_json(session.session_id), ensure_ascii=False))
+                    cursor = event.seq
+                if len(batch) < BATCH:
+                    await news.wait(RECHECK_SECONDS)
+
+    def _after(self) -> int:
+        query: dict[str, list[Any]] = parse_qs(self.scope["query_string"].decode("latin1"), keep_blank_values=True)
+        text = str(query.get("after", ["0"])[0])
+        if not text.isdecimal() or len(text) > 18:
+            raise Closed(BAD_REQUEST)
+        return int(text)

@@ -1,0 +1,165 @@
+"""The event log: typed events, their rows, the stream that every reader shares, and wake-ups.
+
+An event's row is written in the transaction that causes it and is the truth. A wake-up only says "session 7 has
+news", may be lost, and is sent after the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from . import hub
+from .models import Session, SessionEvent
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    type: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCreated(Event):
+    type = "session.created"
+    workflow_id: str
+    execution_id: str
+    mode: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPaused(Event):
+    type = "session.paused"
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionResumed(Event):
+    type = "session.resumed"
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCompleted(Event):
+    type = "session.completed"
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFailed(Event):
+    type = "session.failed"
+    by: str
+    error_message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionAbandoned(Event):
+    type = "session.abandoned"
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestionOpened(Event):
+    type = "suggestion.opened"
+    n: int
+    step_index: int
+    node_id: str
+    attempt: int
+    description: str
+    asked_because: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestionWithdrawn(Event):
+    type = "suggestion.withdrawn"
+    n: int
+    step_index: int
+    node_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecorded(Event):
+    type = "decision.recorded"
+    n: int | None
+    step_index: int
+    node_id: str
+    decision: str
+    decided_by: str
+    description: str
+    latency_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEvent(Event):
+    n: int
+    step_index: int
+    node_id: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPerforming(StepEvent):
+    type = "step.performing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPerformed(StepEvent):
+    type = "step.performed"
+    took_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailed(StepEvent):
+    type = "step.failed"
+    outcome: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUncertain(StepEvent):
+    type = "step.uncertain"
+    error: str
+
+
+def record_event(session: Session, event: Event, **changes: Any) -> int:
+    """Writes `event` as the next row of the session's log and returns its number.
+
+    `changes` are further columns of the session's row to set in the same UPDATE. Must run inside the transaction that
+    causes the event: the UPDATE also holds the row, so numbers have neither gaps nor doubles.
+    """
+    now = timezone.now()
+    Session.objects.filter(pk=session.pk).update(last_seq=F("last_seq") + 1, updated_at=now, **changes)
+    seq = Session.objects.values_list("last_seq", flat=True).get(pk=session.pk)
+    SessionEvent.objects.create(session_id=session.pk, seq=seq, type=event.type, at=now, data=asdict(event))
+    session.last_seq, session.updated_at = seq, now
+    transaction.on_commit(partial(wake_up, session.pk), robust=True)
+    return seq
+
+
+def stream(session: Session, *, after: int = 0, limit: int = 1000) -> list[SessionEvent]:
+    """The events of one session numbered above `after`, in order, at most `limit` of them."""
+    return list(session.events.filter(seq__gt=after).order_by("seq")[:limit])
+
+
+def wake_up(session_pk: int) -> None:
+    """Tells whoever watches that this session has news: at once in this process, by Redis to others where it is there.
+
+    Without Redis the other web processes find the row themselves (see `coaching.hub`).
+    """
+    hub.nudge()
+    if settings.REDIS_URL:
+        layer = get_channel_layer()
+        async_to_sync(layer.group_send)(hub.GROUP, {"type": "session.news", "session": session_pk})

@@ -1,0 +1,56 @@
+"""What can go wrong in the domain. Each door maps `DomainError` once; messages are for the person at the door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .models import Decision, Session
+
+
+class DomainError(Exception):
+    """A request that makes sense but cannot be done now. `code` is the contract's, `status` the HTTP answer."""
+
+    code = "conflict"
+    status = 409
+
+
+class InvalidInput(DomainError):
+    """What was given cannot be right, whatever the state. `field` names the part at fault."""
+
+    code = "invalid"
+    status = 400
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class IllegalTransition(DomainError):
+    code = "illegal_transition"
+
+
+class SessionNotActive(DomainError):
+    code = "session_not_active"
+
+
+class StaleStep(DomainError):
+    code = "stale_step"
+
+
+class DuplicateExecution(DomainError):
+    code = "duplicate_execution"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(
+            f"This workflow already has an execution “{session.execution_id}”: session {session.session_id}."
+        )
+        self.session = session
+
+
+class AlreadyDecided(DomainError):
+    code = "already_decided"
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(f"{decision.decided_by} has already decided this: {decision.decision}.")
+        self.decision = decision

@@ -1,0 +1,83 @@
+"""What the sweep does: brings every session back from its rows alone, and ends browsers that nobody needs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from ..actions.suggestions import record_outcome
+from ..models import Session, Suggestion
+from ..signals import session_needs_worker
+from .chromium import profiles_in, stop_chromium
+from .lease import free_dead_leases
+from .runner import UNCERTAIN, profile_of
+
+logger = logging.getLogger(__name__)
+
+#: A session whose task is this old and was not begun is enqueued again: the task may be lost.
+ASK_AGAIN_AFTER = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    freed: int
+    enqueued: int
+    uncertain: int
+    browsers_closed: int
+
+
+def sweep() -> Swept:
+    """One round. Safe to run at any time, beside other sweeps and workers."""
+    freed = free_dead_leases()
+    uncertain = _settle_ended_sessions()
+    overdue = Q(enqueued_at=None) | Q(enqueued_at__lt=timezone.now() - ASK_AGAIN_AFTER) | Q(pk__in=freed)
+    waiting = list(Session.objects.waiting_for_a_worker().filter(overdue).values_list("pk", flat=True))
+    for session_pk in waiting:
+        session_needs_worker.send(Session, session_pk=session_pk)
+    return Swept(len(freed), len(waiting), uncertain, close_orphans())
+
+
+def _settle_ended_sessions() -> int:
+    """An action that was begun when its session ended and whose worker died: its outcome stays unknown."""
+    dangling = Suggestion.objects.filter(
+        status=Suggestion.Status.DECIDED,
+        outcome=None,
+        performing_since__isnull=False,
+        session__status__in=Session.ENDED,
+        session__lease_owner="",
+    ).select_related("session")
+    return sum(record_outcome(suggestion, Suggestion.Outcome.UNCERTAIN, error=UNCERTAIN) for suggestion in dangling)
+
+
+def close_orphans() -> int:
+    """Closes the browsers and removes the profiles of sessions that ended or are gone; returns how many."""
+    closed = 0
+    for profile in profiles_in(Path(settings.BROWSER_PROFILES)):
+        if not Session.objects.ongoing().filter(session_id=profile.name).exists():
+            closed += close_browser_of(profile.name)
+    return closed
+
+
+def close_browser_of(session_id: str) -> bool:
+    """Ends the Chromium of an ended session and removes its profile; False while the session needs them."""
+    profile = profile_of(session_id)
+    session = Session.objects.filter(session_id=session_id).first()
+    if session and (session.is_ongoing or session.lease_owner):
+        return False
+    if not profile.exists():
+        return False
+    stop_chromium(profile)
+    shutil.rmtree(profile, ignore_errors=True)
+    return True
+
+
+def close_all_browsers() -> int:
+    """Ends every Chromium of this data folder; profiles of sessions that go on stay, to be opened again."""
+    return sum(stop_chromium(profile) for profile in profiles_in(Path(settings.BROWSER_PROFILES)))

@@ -1,0 +1,239 @@
+"""The loop of one session: perform what was decided, propose what comes next, until a person is needed.
+
+`advance` may be called at any time and any number of times, by any worker: it reads the rows, takes the session's
+lease, and does what the rows say is due. So recovery after a crash and resuming after a pause are the same code.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from ..actions.decisions import Answer, decide
+from ..actions.sessions import complete_session, remember_browser
+from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
+from ..exceptions import AlreadyDecided, SessionNotActive, StaleStep
+from ..models import Decision, Session, Suggestion
+from ..recordings import MissingVariable, fill
+from ..secrets import decrypt
+from .browser import BrowserThread, SessionBrowser, attach
+from .chromium import ChromiumFailed, ChromiumMissing, find_chromium
+from .lease import Lease, LeaseLost, claim
+from .locate import Located
+from .proposals import all_values, build_proposal, earlier_trouble, planned_step, timeout_of
+
+logger = logging.getLogger(__name__)
+
+Outcome = Suggestion.Outcome
+
+BROWSER_LOST = (
+    "The browser was lost, and a new one was opened at the last address: the page may differ from what it was. "
+    "Look at the picture before you decide."
+)
+UNCERTAIN = (
+    "Nobody knows whether this was done: the program stopped in the middle of it. Look at the picture. "
+    "Accept does it (again), manual says that it has been done."
+)
+OWN_FAULT = "coachsite itself failed here ({name}); nothing was done that is not shown. Accept tries again."
+
+
+def advance(session_pk: int) -> None:
+    """Does whatever is due for a session without a person; returns at once when another worker is at it."""
+    while lease := claim(session_pk):
+        try:
+            _take_turn(lease)
+        except LeaseLost:
+            logger.warning("Session %s was taken over by another worker.", session_pk)
+            return
+        except (SessionNotActive, Session.DoesNotExist):
+            # Paused, ended or deleted while we acted: the rows say so, and there is nothing more to do.
+            return
+        finally:
+            lease.release()
+        # An answer that came in before the release found the lease taken: look once more.
+        if not Session.objects.filter(pk=session_pk).waiting_for_a_worker().exists():
+            return
+
+
+def _take_turn(lease: Lease) -> None:
+    session = Session.objects.select_related("workflow").get(pk=lease.session_pk)
+    latest = session.latest_suggestion()
+    if latest and latest.awaits_outcome and latest.performing_since:
+        # Begun under a lease that is gone now: its worker died between the action and the note of its outcome.
+        record_outcome(latest, Outcome.UNCERTAIN, error=UNCERTAIN)
+        session.refresh_from_db()
+    if _complete_if_done(session):
+        return
+    try:
+        with open_browser(session) as browser:
+            _Turn(session, browser, lease).run()
+    except (DatabaseError, LeaseLost, SessionNotActive, Session.DoesNotExist):
+        raise
+    except (ChromiumMissing, ChromiumFailed) as error:
+        _ask_without_browser(session, str(error))
+    except Exception as error:
+        # Whatever it was, the coach is told and the session goes on from its rows; the log has the details.
+        logger.exception("Session %s could not go on.", session.session_id)
+        _ask_without_browser(session, OWN_FAULT.format(name=type(error).__name__))
+
+
+def _complete_if_done(session: Session) -> bool:
+    """Completes a session whose last step is decided and not awaiting its outcome."""
+    latest = session.latest_suggestion()
+    if session.current_step_index < len(session.plan) or (latest and latest.awaits_outcome):
+        return False
+    complete_session(session, by=None)
+    return True
+
+
+def profile_of(session_id: str) -> Path:
+    return Path(settings.BROWSER_PROFILES) / session_id
+
+
+@cache
+def browser_thread() -> BrowserThread:
+    """This worker's warm Playwright driver."""
+    return BrowserThread()
+
+
+def open_browser(session: Session) -> AbstractContextManager[SessionBrowser]:
+    """The session's Chromium: the one that is running, else a new one on the same profile at the last address."""
+    last = session.browser
+    return attach(
+        profile_of(session.session_id),
+        thread=browser_thread(),
+        chromium=find_chromium(settings.CHROMIUM_PATH),
+        viewport=tuple(last.get("viewport") or settings.BROWSER_VIEWPORT),
+        last_url=last.get("url"),
+        expected=bool(last),
+    )
+
+
+class _Turn:
+    """One worker's turn at one session, its browser attached and the lease held."""
+
+    def __init__(self, session: Session, browser: SessionBrowser, lease: Lease) -> None:
+        self.session, self.browser, self.lease = session, browser, lease
+        self.trouble = ""
+
+    def run(self) -> None:
+        if self.browser.reopened:
+            self._tell_that_the_browser_was_lost()
+        while self._one_step():
+            self.lease.renew()
+
+    def _tell_that_the_browser_was_lost(self) -> None:
+        latest = self.session.latest_suggestion()
+        if latest and latest.awaits_outcome:
+            record_outcome(latest, Outcome.NOT_PERFORMED, error=BROWSER_LOST)
+            return
+        self.trouble = BROWSER_LOST
+        if latest and latest.is_open:
+            withdraw_suggestion(latest, reason=BROWSER_LOST)
+
+    def _one_step(self) -> bool:
+        """Does the one thing that is due; False when a person, or nobody, has to go on."""
+        self.session.refresh_from_db()
+        latest = self.session.latest_suggestion()
+        if self.session.status != Session.Status.ACTIVE or (latest and latest.is_open):
+            return False
+        if latest and latest.awaits_outcome:
+            self._perform(latest)
+            return True
+        if _complete_if_done(self.session):
+            return False
+        return self._propose(latest)
+
+    def _propose(self, latest: Suggestion | None) -> bool:
+        """Puts the current step to the coach, or in AUTO to the policy, which accepts where there is no trouble."""
+        version = planned_step(self.session)
+        trouble = " ".join(part for part in (self.trouble, earlier_trouble(self.session, latest)) if part)
+        self.trouble = ""
+        found = None
+        if version.supported:
+            try:
+                found = self._locate(fill(version.action, all_values(self.session)))
+            except MissingVariable as error:
+                trouble = f"{trouble} {error}".strip()
+        page, screenshot = self._look()
+        proposal = build_proposal(self.session, version, found=found, trouble=trouble, page=page, screenshot=screenshot)
+        suggestion = open_suggestion(self.session, proposal)
+        if self.session.mode == Session.Mode.COACHING or proposal.error:
+            return False
+        try:
+            decide(suggestion, Answer(decision=Decision.Kind.ACCEPT), by=None)
+        except (AlreadyDecided, StaleStep):
+            logger.info("A person was faster than the policy at %s.", suggestion)
+        return True
+
+    def _perform(self, suggestion: Suggestion) -> None:
+        template = suggestion.decision.correction or suggestion.action
+        try:
+            action = fill(template, all_values(self.session))
+        except MissingVariable as error:
+            record_outcome(suggestion, Outcome.NOT_PERFORMED, error=str(error))
+            return
+        found = self._locate(action)
+        if not found.found:
+            record_outcome(suggestion, Outcome.NOT_PERFORMED, error=self._shown(found.problem or ""))
+            return
+        if not begin_performing(suggestion):
+            raise SessionNotActive("The session was paused or ended before the action.")
+        started = time.monotonic()
+        performed = self.browser.perform(action, found, timeout_ms=timeout_of(action, self.session))
+        took = timedelta(seconds=time.monotonic() - started)
+        outcome = Outcome.PERFORMED if performed.ok else Outcome.UNCERTAIN if performed.uncertain else Outcome.FAILED
+        record_outcome(suggestion, outcome, error=self._shown(performed.reason or ""), took=took)
+
+    def _locate(self, action: Mapping[str, Any]) -> Located:
+        return self.browser.locate(action, timeout_ms=timeout_of(action, self.session))
+
+    def _look(self) -> tuple[dict[str, Any], bytes]:
+        """`({url, title, viewport}, screenshot)` of the page as it is, free of secrets."""
+        browser = self.browser
+        screenshot = browser.screenshot(hide=self._secrets())
+        remember_browser(self.session, url=browser.url, viewport=browser.viewport)
+        page = {"url": self._shown(browser.url), "title": self._shown(browser.title), "viewport": browser.viewport}
+        return page, screenshot
+
+    def _secrets(self) -> list[str]:
+        return list(decrypt(self.session.encrypted_secrets).values())
+
+    def _shown(self, text: str) -> str:
+        """`text` without the values of secrets."""
+        for secret in self._secrets():
+            text = text.replace(secret, "***")
+        return text
+
+
+def _ask_without_browser(session: Session, words: str) -> None:
+    """Puts the current step to the coach with what went wrong, when there is no page to look at."""
+    session.refresh_from_db()
+    latest = session.latest_suggestion()
+    if latest and latest.awaits_outcome:
+        begun = latest.performing_since is not None
+        record_outcome(
+            latest,
+            Outcome.UNCERTAIN if begun else Outcome.NOT_PERFORMED,
+            error=f"{words} {UNCERTAIN}" if begun else words,
+        )
+        session.refresh_from_db()
+        words = ""
+    if latest and latest.is_open:
+        withdraw_suggestion(latest, reason=words)
+    if _complete_if_done(session):
+        return
+    trouble = " ".join(part for part in (words, earlier_trouble(session, latest)) if part)
+    open_suggestion(
+        session,
+        build_proposal(session, planned_step(session), found=None, trouble=trouble, page={}, screenshot=None),
+    )

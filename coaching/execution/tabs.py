@@ -1,0 +1,246 @@
+"""An attached Chromium on Playwright's thread: its tabs, their frames, and what has to outlive one attachment."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import BrowserContext, CDPSession, Dialog, Frame, JSHandle, Page, Playwright
+from playwright.sync_api import Error as PlaywrightError
+
+from .chromium import Endpoint
+from .urls import same_place
+
+LOCATE_JS = Path(__file__).with_name("locate.js").read_text(encoding="utf-8")
+STATE_FILE = "coachsite-state.json"
+POLL_MS = 25
+HELPERS = "globalThis[Symbol.for('coachsite')]"
+CONTEXT_GONE = ("Execution context was destroyed", "Cannot find context", "frame was detached", "Frame was detached")
+
+
+class TabMissing(Exception):
+    """The tab or frame that an action names is not open; the message is for the coach."""
+
+
+class Tabs:
+    """What Playwright sees of one running Chromium. Lives on Playwright's thread only."""
+
+    def __init__(self, playwright: Playwright, endpoint: Endpoint, profile: Path, *, fresh: bool) -> None:
+        self._browser = playwright.chromium.connect_over_cdp(endpoint.ws_url)
+        self._context: BrowserContext = self._browser.contexts[0]
+        self._state_path = profile / STATE_FILE
+        self._sessions: dict[Page | Frame, CDPSession] = {}
+        self._installed: set[CDPSession] = set()
+        self._held_here: set[str] = set()
+        self.state = self._read_state()
+        if fresh:
+            # A new process has new tabs, and nobody holds its keys.
+            self.state = {key: value for key, value in self.state.items() if key == "network"}
+        #: Host names whose addresses were checked during this attachment.
+        self.checked_hosts: set[str] = set()
+        #: Messages of JavaScript dialogs that were answered since the list was last emptied: (kind, text).
+        self.dialogs: list[tuple[str, str]] = []
+        self._context.on("dialog", self._answer)
+        self.main = self._find_main()
+        self.page = self.main
+        if network := self.state.get("network"):
+            self.cdp(self.main).send("Network.emulateNetworkConditions", network)
+
+    # -- state that outlives the attachment
+
+    def _read_state(self) -> dict[str, Any]:
+        try:
+            state = json.loads(self._state_path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def remember(self, **changes: Any) -> None:
+        """Keeps facts that Chromium forgets when a client leaves: `main` (a target id), `held` keys, `network`."""
+        self.state.update(changes)
+        self._state_path.write_text(json.dumps(self.state))
+
+    # -- tabs
+
+    def _find_main(self) -> Page:
+        pages = self._context.pages
+        if not pages:
+            page = self._context.new_page()
+            self.remember(main=self._target_id(page))
+            return page
+        if "main" not in self.state:
+            self.remember(main=self._target_id(pages[0]))
+        if len(pages) == 1:
+            return pages[0]
+        return next((page for page in pages if self._target_id(page) == self.state["main"]), pages[0])
+
+    def _target_id(self, page: Page) -> str:
+        return str(self.cdp(page).send("Target.getTargetInfo")["targetInfo"]["targetId"])
+
+    @property
+    def connected(self) -> bool:
+        return self._browser.is_connected()
+
+    def open_pages(self) -> list[Page]:
+        return [page for page in self._context.pages if not page.is_closed()]
+
+    def closed_main(self) -> None:
+        """After the main tab closed: the oldest that is left takes its place, or an empty one."""
+        self.state.pop("main", None)
+        self.main = self._find_main()
+        self.page = self.main
+        self.remember(main=self._target_id(self.main))
+
+    def page_for(self, action: Mapping[str, Any]) -> Page | None:
+        """The tab the action's `target` names: `main`, or the address of another one."""
+        target = action.get("target") or "main"
+        if self.main.is_closed():
+            self.closed_main()
+        if target == "main":
+            return self.main
+        others = [page for page in self.open_pages() if page != self.main]
+        exact = [page for page in others if page.url == target]
+        alike = exact or [page for page in others if same_place(page.url, str(target))]
+        return alike[-1] if alike else None
+
+    def frame_for(self, action: Mapping[str, Any], deadline: float) -> Frame:
+        """The frame that the action is about, waited for; raises `TabMissing` after `deadline` (monotonic seconds)."""
+        path = list(action.get("frame") or [])
+        while True:
+            page = self.page_for(action)
+            frame = _descend(page.main_frame, path) if page else None
+            if page and frame:
+                self.page = page
+                return frame
+            if time.monotonic() >= deadline:
+                break
+            self.pause(POLL_MS)
+        if page is None:
+            raise TabMissing(f"The tab with {action.get('target')} is not open.")
+        self.page = page
+        raise TabMissing(f"The frame inside the page that holds the target is not there ({page.title()}).")
+
+    def pause(self, milliseconds: float) -> None:
+        """Waits while events of the browser keep coming in."""
+        self.main.wait_for_timeout(milliseconds)
+
+    # -- what runs in the page
+
+    def cdp(self, page: Page | Frame) -> CDPSession:
+        if page not in self._sessions:
+            self._sessions[page] = self._context.new_cdp_session(page)
+        return self._sessions[page]
+
+    def call(self, frame: Frame, function: str, argument: Any = None) -> JSHandle:
+        """Calls a function of locate.js in the frame, installing it where it is missing."""
+        expression = f"argument => {HELPERS}.{function}(argument)"
+        self._prepare(frame)
+        try:
+            return frame.evaluate_handle(expression, argument)
+        except PlaywrightError as error:
+            if "Cannot read properties of undefined" not in str(error):
+                raise
+        self._install(self.cdp(frame))
+        return frame.evaluate_handle(expression, argument)
+
+    def _prepare(self, frame: Frame) -> None:
+        session = self.cdp(frame.page)
+        if session not in self._installed:
+            self._install(session)
+            self._installed.add(session)
+        if frame.parent_frame is not None:
+            for frame_id in _child_ids(session.send("Page.getFrameTree")["frameTree"]):
+                session.send("Accessibility.getRootAXNode", {"frameId": frame_id})
+
+    def _install(self, session: CDPSession) -> None:
+        session.send("Page.enable")
+        script = {"source": LOCATE_JS, "includeCommandLineAPI": True, "runImmediately": True}
+        session.send("Page.addScriptToEvaluateOnNewDocument", script)
+        # Without a living accessibility tree Chrome builds one anew for every single name it is asked for.
+        session.send("Accessibility.enable")
+        session.send("Accessibility.getRootAXNode")
+
+    # -- window, keys
+
+    def set_viewport(self, page: Page, width: int, height: int) -> None:
+        """Gives the page's window a content area of this size, by moving the window: emulation ends with a client."""
+        session = self.cdp(page)
+        window = session.send("Browser.getWindowForTarget")["windowId"]
+        bounds = {"width": width, "height": height}
+        for _attempt in range(2):
+            session.send("Browser.setWindowBounds", {"windowId": window, "bounds": bounds})
+            actual_width, actual_height = viewport_of(page)
+            if (actual_width, actual_height) == (width, height):
+                return
+            # A full Chromium counts its own bars into the window.
+            bounds = {"width": 2 * width - actual_width, "height": 2 * height - actual_height}
+
+    def hold(self, page: Page, key: str) -> None:
+        """Presses a modifier key and keeps it, also for later attachments."""
+        page.keyboard.down(key)
+        self._held_here.add(key)
+        self.remember(held=sorted({*self.state.get("held", []), key}))
+
+    def let_go(self, page: Page, key: str) -> None:
+        page.keyboard.up(key)
+        self._held_here.discard(key)
+        if key in self.state.get("held", []):
+            self.remember(held=[held for held in self.state["held"] if held != key])
+
+    def press_held(self, page: Page) -> None:
+        """Tells a new attachment's keyboard which modifiers an earlier one left pressed."""
+        for key in self.state.get("held", []):
+            if key not in self._held_here:
+                page.keyboard.down(key)
+                self._held_here.add(key)
+
+    # -- dialogs
+
+    def _answer(self, dialog: Dialog) -> None:
+        self.dialogs.append((dialog.type, dialog.message))
+        try:
+            # The coach agreed to leave the page; every other question is answered with “Cancel”.
+            if dialog.type == "beforeunload":
+                dialog.accept()
+            else:
+                dialog.dismiss()
+        except PlaywrightError:
+            # Its page closed meanwhile, and the dialog with it.
+            return
+
+    def close(self) -> None:
+        """Leaves the browser; its tabs stay as they are."""
+        try:
+            self._browser.close()
+        except PlaywrightError:
+            # It was lost before: there is nothing to leave.
+            return
+
+
+def viewport_of(page: Page) -> tuple[int, int]:
+    """Width and height of the page's viewport in CSS pixels."""
+    width, height = page.evaluate("() => [innerWidth, innerHeight]")
+    return int(width), int(height)
+
+
+def _descend(frame: Frame, path: Sequence[int]) -> Frame | None:
+    for index in path:
+        children = frame.child_frames
+        if not 0 <= index < len(children):
+            return None
+        frame = children[index]
+    return frame
+
+
+def _child_ids(tree: Mapping[str, Any]) -> Iterator[str]:
+    for child in tree.get("childFrames", []):
+        yield child["frame"]["id"]
+        yield from _child_ids(child)
+
+
+def context_gone(error: PlaywrightError) -> bool:
+    """Whether the page moved on while something ran in it."""
+    return any(words in str(error) for words in CONTEXT_GONE)

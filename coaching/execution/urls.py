@@ -1,0 +1,140 @@
+"""Where the executor may go, and whether it arrived where the recording says. No Django, no browser."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import unicodedata
+from urllib.parse import unquote, urlsplit
+
+from coaching.exceptions import InvalidInput
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"})
+FORBIDDEN_NETWORKS = (
+    ipaddress.ip_network("169.254.0.0/16"),
+    ipaddress.ip_network("100.100.100.200/32"),
+    ipaddress.ip_network("fd00:ec2::254/128"),
+    ipaddress.ip_network("fe80::/10"),
+)
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+# The same places as patterns for Chromium's own resolver, which also sees redirects, links and subresources.
+RESOLVER_RULES = ", ".join(
+    f"MAP {pattern} ~NOTFOUND"
+    for pattern in (
+        "169.254.*",
+        "100.100.100.200",
+        "[fd00:ec2::254]",
+        "[fe80:*",
+        "[::ffff:a9fe:*",
+        "[::ffff:6464:64c8]",
+        *(spelling for name in sorted(METADATA_NAMES) for spelling in (name, f"{name}.")),
+    )
+)
+
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*):(.*)$", re.IGNORECASE | re.DOTALL)
+_IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?=[0-9a-f]*\d)[0-9a-f]{12,}", re.IGNORECASE)
+
+
+class ForbiddenUrl(InvalidInput):
+    """An address the executor refuses; the message says why in words for a coach."""
+
+
+def check_destination(url: str, *, resolve: bool = True) -> None:
+    """Raises `ForbiddenUrl` unless `url` is `about:blank` or an http(s) address that is no cloud metadata service.
+
+    The host is read as a browser reads it (backslashes, escapes, numbers for addresses). With `resolve` its name is
+    looked up too, and every address it stands for is checked; a name that does not resolve passes, for the browser
+    to report. Localhost and private networks are allowed: self-hosted tools live there.
+    """
+    cleaned = re.sub(r"[\t\r\n]", "", url).strip("".join(map(chr, range(0x21))))
+    if cleaned.lower() == "about:blank":
+        return
+    parts = _SCHEME.match(cleaned)
+    if parts is None:
+        raise ForbiddenUrl(f"“{_short(cleaned)}” is not a full address: it must start with http:// or https://.")
+    scheme = parts[1].lower()
+    if scheme not in ("http", "https"):
+        raise ForbiddenUrl(f"Addresses that start with “{scheme}:” are not allowed, only http: and https:.")
+    host = _host(parts[2])
+    if not host:
+        raise ForbiddenUrl(f"“{_short(cleaned)}” names no host.")
+    if host in METADATA_NAMES:
+        raise ForbiddenUrl(f"{host} is a cloud metadata service and is never opened.")
+    literal = _address(host)
+    addresses = [literal] if literal is not None else (_resolve(host) if resolve else [])
+    for address in addresses:
+        if any(_forbidden(form) for form in _embedded(address)):
+            raise ForbiddenUrl(f"{host} is a link-local or cloud metadata address and is never opened.")
+
+
+def place(url: str) -> str:
+    """The path of `url`, with the route of a single-page application: what a coach calls “the page”."""
+    parts = urlsplit(url)
+    route = f"#{parts.fragment}" if parts.fragment.startswith(("/", "!/")) else ""
+    return (parts.path or "/") + route
+
+
+def same_place(url: str, asserted: str) -> bool:
+    """Whether both lead to the same page: equal paths, where digits and long identifiers stand for any others."""
+    return _pattern(url) == _pattern(asserted)
+
+
+def _pattern(url: str) -> str:
+    path = unquote(place(url)).rstrip("/")
+    return re.sub(r"\d+", "0", _IDENTIFIER.sub("0", path))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _host(after_scheme: str) -> str:
+    # Browsers take any number of slashes of either kind after http:, and read what is before the last @ as a login.
+    authority = re.split(r"[/\\?#]", after_scheme.lstrip("/\\"), maxsplit=1)[0].rpartition("@")[2]
+    host = unicodedata.normalize("NFKC", unquote(authority)).replace("。", ".").lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0].partition("%")[0]
+    return host.partition(":")[0].rstrip(".")
+
+
+def _address(host: str) -> IPAddress | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    if not re.fullmatch(r"[0-9a-fx.]+", host):
+        return None
+    try:
+        # inet_aton reads every spelling a browser reads: decimal, octal, hexadecimal, fewer than four parts.
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def _resolve(host: str) -> list[IPAddress]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+
+
+def _embedded(address: IPAddress) -> list[IPAddress]:
+    """The address and the IPv4 addresses it carries inside."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    forms: list[IPAddress] = [address]
+    forms += [inner for inner in (address.ipv4_mapped, address.sixtofour) if inner is not None]
+    if address.teredo is not None:
+        forms += address.teredo
+    if address in NAT64 or int(address) >> 32 == 0:
+        forms.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return forms
+
+
+def _forbidden(address: IPAddress) -> bool:
+    return any(address in network for network in FORBIDDEN_NETWORKS)

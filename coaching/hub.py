@@ -1,0 +1,179 @@
+"""Wakes the sockets and long polls of this process when a session has news.
+
+One task per process tails the event table (one indexed query every 100 ms at most, however many sockets wait). A
+commit in this process, or a message from Redis, makes it look at once. It hands out no content: each waiter reads the
+log after its own cursor, so a lost or doubled wake-up costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TypeVar
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import Error, connection
+from django.utils import timezone
+
+from .models import SessionEvent
+
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+GROUP = "coachsite.news"
+POLL_SECONDS = 0.1
+RETRY_SECONDS = 1.0
+#: PostgreSQL hands out ids before commit, so a smaller id may appear after a larger one; this long is looked back.
+LATE_COMMIT = timedelta(seconds=10)
+
+
+class Subscription:
+    """Set when there is news; `wait` clears it first, so that news during the caller's read is not lost."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """True when woken, False when `seconds` have passed. News since the last call counts."""
+        # Asked first: waiting for no time at all is a timeout even where there is news.
+        if not self._event.is_set():
+            try:
+                await asyncio.wait_for(self._event.wait(), seconds)
+            except TimeoutError:
+                return False
+        self._event.clear()
+        return True
+
+
+class Hub:
+    """The waiters of one event loop, and the task that wakes them. Lives on that loop only, except `nudge`."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._waiters: defaultdict[int | None, set[Subscription]] = defaultdict(set)
+        self._nudged = asyncio.Event()
+        self._tail: asyncio.Task[None] | None = None
+        # A thread of its own keeps one database connection open for the tail.
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hub")
+        self._seen: dict[int, None] = {}
+        self._floor = 0
+
+    @contextlib.contextmanager
+    def subscribe(self, session_pk: int | None) -> Iterator[Subscription]:
+        """A subscription to one session, or to all with None. Subscribe first, then read, then wait."""
+        subscription = Subscription()
+        self._waiters[session_pk].add(subscription)
+        if self._tail is None or self._tail.done():
+            self._tail = self.loop.create_task(self._run())
+        try:
+            yield subscription
+        finally:
+            self._waiters[session_pk].discard(subscription)
+            if not self._waiters[session_pk]:
+                del self._waiters[session_pk]
+
+    def watchers(self, session_pk: int) -> int:
+        """How many subscriptions this process holds for a session."""
+        return len(self._waiters.get(session_pk, ()))
+
+    def nudge(self) -> None:
+        """Look at the table now. Safe from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._nudged.set)
+
+    async def _run(self) -> None:
+        listener = self.loop.create_task(self._listen()) if settings.REDIS_URL else None
+        try:
+            await self._ask(self._start_here)
+            self._wake_all()
+            while self._waiters:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._nudged.wait(), POLL_SECONDS)
+                self._nudged.clear()
+                for session_pk in await self._ask(self._read):
+                    self._wake(session_pk)
+        finally:
+            if listener:
+                listener.cancel()
+
+    async def _ask(self, question: Callable[[], Answer]) -> Answer:
+        """What the database says, asked again for as long as it does not answer."""
+        while True:
+            try:
+                return await self.loop.run_in_executor(self._reader, _on_a_good_connection, question)
+            except Error:
+                logger.warning("The event table cannot be read now; trying again.", exc_info=True)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen(self) -> None:
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        await layer.group_add(GROUP, channel)
+        while True:
+            await layer.receive(channel)
+            self._nudged.set()
+
+    def _wake(self, session_pk: int) -> None:
+        for subscription in (*self._waiters.get(session_pk, ()), *self._waiters.get(None, ())):
+            subscription.wake()
+
+    def _wake_all(self) -> None:
+        # What was written between a waiter's first read and the tail's start is not in the tail's view.
+        for subscriptions in self._waiters.values():
+            for subscription in subscriptions:
+                subscription.wake()
+
+    def _start_here(self) -> None:
+        newest = SessionEvent.objects.order_by("-pk").values_list("pk", flat=True).first()
+        self._floor, self._seen = newest or 0, {}
+
+    def _read(self) -> set[int]:
+        """The sessions with rows not seen before."""
+        rows = list(
+            SessionEvent.objects.filter(pk__gt=self._floor).order_by("pk").values_list("pk", "session_id", "at")
+        )
+        fresh = {session_pk for pk, session_pk, _ in rows if pk not in self._seen}
+        settled = timezone.now() - LATE_COMMIT
+        if connection.vendor == "sqlite":
+            self._floor = rows[-1][0] if rows else self._floor
+        else:
+            self._floor = max((pk for pk, _, at in rows if at < settled), default=self._floor)
+            self._seen = dict.fromkeys(pk for pk, _, _ in rows if pk > self._floor)
+        return fresh
+
+
+def _on_a_good_connection(question: Callable[[], Answer]) -> Answer:
+    connection.close_if_unusable_or_obsolete()
+    return question()
+
+
+_hubs: dict[int, Hub] = {}
+_lock = threading.Lock()
+
+
+def current() -> Hub:
+    """The hub of the running event loop."""
+    loop = asyncio.get_running_loop()
+    with _lock:
+        hub = _hubs.get(id(loop))
+        if hub is None or hub.loop is not loop:
+            hub = _hubs[id(loop)] = Hub()
+        return hub
+
+
+def nudge() -> None:
+    """Makes every hub of this process look at the event table now."""
+    with _lock:
+        hubs = list(_hubs.values())
+    for hub in hubs:
+        hub.nudge()

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+
+from coaching.execution.recovery import sweep
+
+logger = logging.getLogger(__name__)
+
+PRUNE_EVERY = timedelta(hours=1)
+
+
+class Command(BaseCommand):
+    help = "Recovers interrupted sessions and closes browsers that nobody needs; once, or for ever with --every."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--every", type=float, metavar="SECONDS", help="go on for ever, at this interval")
+
+    def handle(self, *args: Any, every: float | None, **options: Any) -> None:
+        if every is None:
+            self.stdout.write(str(sweep()))
+            return
+        pruned = timezone.now() - PRUNE_EVERY
+        while True:
+            try:
+                close_old_connections()
+                sweep()
+                if timezone.now() - pruned >= PRUNE_EVERY:
+                    pruned = timezone.now()
+                    call_command("prune_db_task_results", verbosity=0)
+            except DatabaseError:
+                # The next round tries again: a sweep that has died would recover nobody.
+                logger.exception("This sweep could not finish.")
+            time.sleep(every)

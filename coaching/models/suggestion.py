@@ -1,0 +1,108 @@
+"""The action proposed for the current step, and what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from .workflow import NODE_ID_LENGTH, Risk, StepVersion
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+
+class SuggestionQuerySet(models.QuerySet["Suggestion"]):
+    def open(self) -> SuggestionQuerySet:
+        return self.filter(status=Suggestion.Status.OPEN)
+
+    def for_inbox(self, user: User | AnonymousUser) -> SuggestionQuerySet:
+        """What waits for this person: irreversible steps first, then the oldest. Empty without the right to decide."""
+        if not user.is_active or not user.has_perm("coaching.decide_session"):
+            return self.none()
+        return (
+            self.open()
+            .filter(session__status="active")
+            .select_related("session__workflow")
+            .order_by(models.Case(models.When(risk=Risk.IRREVERSIBLE, then=0), default=1), "opened_at", "pk")
+        )
+
+
+class Suggestion(models.Model):
+    class Status(models.TextChoices):
+        OPEN = "open"
+        DECIDED = "decided"
+        WITHDRAWN = "withdrawn"
+        EXPIRED = "expired"
+
+    class Outcome(models.TextChoices):
+        PERFORMED = "performed"
+        FAILED = "failed"
+        UNCERTAIN = "uncertain"
+        NOT_PERFORMED = "not_performed"
+
+    class AskedBecause(models.TextChoices):
+        COACHING = "coaching"
+        NOT_AUTO = "not_auto"
+        AUDIT = "audit"
+        TROUBLE = "trouble"
+
+    session = models.ForeignKey("coaching.Session", on_delete=models.CASCADE, related_name="suggestions")
+    n = models.PositiveIntegerField(help_text="1, 2, 3 … within the session")
+    step_index = models.PositiveIntegerField()
+    attempt = models.PositiveIntegerField(default=1)
+    step_version = models.ForeignKey(StepVersion, null=True, on_delete=models.SET_NULL, related_name="+")
+    node_id = models.CharField(max_length=NODE_ID_LENGTH)
+    action_type = models.CharField(max_length=100)
+    action = models.JSONField(help_text="Variables filled in; secrets still stand as {{ name }}.")
+    description = models.TextField()
+    confidence = models.FloatField(null=True, blank=True)
+    risk = models.CharField(max_length=12, choices=Risk, default=Risk.REVERSIBLE)
+    rationale = models.TextField(blank=True)
+    provenance = models.JSONField(default=dict)
+    asked_because = models.CharField(max_length=10, choices=AskedBecause, default=AskedBecause.COACHING)
+    target = models.JSONField(null=True, blank=True)
+    page = models.JSONField(default=dict, help_text="The page it was proposed on: {url, title, viewport}.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    outcome = models.CharField(max_length=13, choices=Outcome, null=True, blank=True)  # noqa: DJ001 - null means "not yet"
+    error = models.TextField(blank=True)
+    screenshot = models.FileField(upload_to="screenshots/", max_length=200, blank=True)
+    opened_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    performing_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Committed before the action: without an outcome, nobody knows whether it happened.",
+    )
+
+    objects: ClassVar[SuggestionQuerySet] = SuggestionQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["session", "n"]
+        indexes = [models.Index(fields=["status", "opened_at"], name="suggestion_inbox")]
+        constraints = [
+            models.UniqueConstraint(fields=["session", "n"], name="suggestion_number_once_per_session"),
+            models.UniqueConstraint(
+                fields=["session"], condition=Q(status="open"), name="suggestion_one_open_per_session"
+            ),
+            models.CheckConstraint(condition=Q(n__gte=1, attempt__gte=1), name="suggestion_numbers_from_1"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.session_id} #{self.n}: {self.description}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status == self.Status.OPEN
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether coachsite can perform it: a step that it cannot is for a person to do."""
+        return self.step_version is None or self.step_version.supported
+
+    @property
+    def awaits_outcome(self) -> bool:
+        """Decided, and not yet known to have been performed or not."""
+        return self.status == self.Status.DECIDED and self.outcome is None

@@ -1,0 +1,258 @@
+"""The coaching panel: what it shows, and its fragments, rendered once per state and process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import Count
+from django.template.loader import render_to_string
+
+from .. import roles
+from ..actions.corrections import masked_action, secret_names
+from ..models import Decision, Session, SessionEvent, StepVersion, Suggestion
+from ..recordings import mask
+from . import correction_editor
+from .changes import changes_in
+from .picture import picture_of
+from .situation import done_in_words, situation_of
+from .timeline import line_of
+
+FRAGMENTS = ("top", "status", "picture", "proposal", "steps", "stats", "timeline", "record")
+TIMELINE_LENGTH = 50
+DOTS_BEFORE, DOTS_AFTER = 30, 30
+RECORD_LENGTH = 500
+ENDING = ("session.completed", "session.failed", "session.abandoned")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What of a panel depends on who looks at it."""
+
+    decides: bool
+    deletes: bool = False
+
+    @classmethod
+    def of(cls, user: User) -> Reader:
+        return cls(decides=user.has_perm(roles.DECIDE), deletes=user.has_perm(roles.DELETE_SESSION))
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One step of the progress line. `sign` is its decision, `words` the same for who cannot see it."""
+
+    number: int
+    state: str
+    sign: str
+    words: str
+
+
+_SIGNS = {"accept": "✓", "correct": "✎", "manual": "✋", "skip": "↷", "reject": "✗"}
+_DECIDED = {
+    "accept": "accepted", "correct": "corrected", "manual": "done by hand", "skip": "skipped", "reject": "rejected",
+}  # fmt: skip
+
+
+def panel_context(
+    session: Session,
+    reader: Reader,
+    *,
+    watchers: Sequence[str] = (),
+    typed: Mapping[str, str] | None = None,
+    message: str = "",
+) -> dict[str, Any]:
+    """All that the panel's template shows. `typed` keeps what a person sent that could not be taken."""
+    suggestion = session.suggestions.select_related("step_version").order_by("-n").first()
+    if suggestion is not None:
+        suggestion.session = session
+    ended = None if session.is_ongoing else session.events.filter(type__in=ENDING).last()
+    situation = situation_of(session, suggestion, ended)
+    asked = suggestion if suggestion is not None and suggestion.is_open and session.is_ongoing else None
+    description = masked_action(suggestion.description, session) if suggestion else ""
+    return {
+        "session": session,
+        "workflow": session.workflow,
+        "reader": reader,
+        "situation": situation,
+        "suggestion": suggestion,
+        "asked": asked,
+        "description": description,
+        "picture": picture_of(suggestion, description=description) if suggestion else None,
+        "proposal": _proposal(asked, typed) if asked else None,
+        "version": _version(session, suggestion, situation.kind, reader),
+        "reasons": Decision.Reason.choices,
+        "dots": _dots(session),
+        "watchers": watchers,
+        "timeline": [line_of(event) for event in _latest_events(session)],
+        "message": message,
+        **(_record(session) if not session.is_ongoing else {}),
+    }
+
+
+def _version(session: Session, suggestion: Suggestion | None, kind: str, reader: Reader) -> str:
+    """Changes when the decision form must be replaced; while the same question is open it must not be."""
+    if suggestion is not None and suggestion.is_open and session.is_ongoing:
+        return f"{suggestion.n}-open-{reader.decides:d}"
+    return f"{suggestion.n if suggestion else 0}-{kind}-{session.last_seq}"
+
+
+def _proposal(asked: Suggestion, typed: Mapping[str, str] | None) -> dict[str, Any]:
+    session = asked.session
+    action = masked_action(asked.action, session)
+    candidates = _candidates(asked)
+    typed = typed if typed and typed.get("n") == str(asked.n) else None
+    fields = [
+        # A secret that was typed is not sent back.
+        replace(field, value=field.old) if field.is_secret else field
+        for field in correction_editor.fields_of(action, typed)
+    ]
+    return {
+        "fields": fields,
+        "raw": (typed or {}).get("raw") or correction_editor.raw_of(action),
+        "raw_original": correction_editor.raw_of(action),
+        "candidates": candidates,
+        "which_one": bool(candidates) and not (asked.target or {}).get("found"),
+        "typed": typed or {},
+        "editing": bool(typed) and (typed or {}).get("decision") in {"correct", "did_this"},
+        "source": _source(asked.provenance),
+    }
+
+
+def _source(provenance: Mapping[str, Any]) -> str:
+    """Where the proposal comes from."""
+    pack = f"pack “{provenance.get('pack')}”" if provenance.get("pack") else ""
+    if pack and provenance.get("changed"):
+        return f"changed by {pack}"
+    return pack or {"caller": "proposed by the program", "workflow": "from the recording"}.get(
+        str(provenance.get("source")), ""
+    )
+
+
+def _candidates(asked: Suggestion) -> Sequence[Mapping[str, Any]]:
+    return (asked.target or {}).get("candidates") or ()
+
+
+def candidates_of(suggestion: Suggestion) -> Sequence[Mapping[str, Any]]:
+    """The elements among which the coach may choose; none once the target was found."""
+    return () if (suggestion.target or {}).get("found") else _candidates(suggestion)
+
+
+def _latest_events(session: Session) -> list[SessionEvent]:
+    secrets = secret_names(session)
+    events = list(session.events.order_by("-seq")[:TIMELINE_LENGTH])
+    for event in events:
+        event.data = mask(event.data, secrets)
+    return events
+
+
+def _dots(session: Session) -> Sequence[Dot]:
+    """The steps around the current one: of very long workflows not all."""
+    current = session.current_step_index
+    first = max(0, min(current - DOTS_BEFORE, (session.total_steps or current) - DOTS_BEFORE - DOTS_AFTER))
+    last = min(session.total_steps or current + 1, first + DOTS_BEFORE + DOTS_AFTER)
+    decided = {
+        index: (kind, success)
+        for index, kind, success in session.decisions.filter(step_index__gte=first, step_index__lt=last)
+        .order_by("pk")
+        .values_list("step_index", "decision", "execution_success")
+    }
+    titles = _titles(session, first, last)
+    return [_dot(index, current, session.is_ongoing, decided.get(index), titles) for index in range(first, last)]
+
+
+def _titles(session: Session, first: int, last: int) -> dict[int, str]:
+    planned = session.plan[first:last]
+    known = dict(StepVersion.objects.filter(pk__in=planned).values_list("pk", "description"))
+    secrets = secret_names(session)
+    return {first + i: mask(known.get(pk, ""), secrets) for i, pk in enumerate(planned)}
+
+
+def _dot(
+    index: int, current: int, ongoing: bool, decided: tuple[str, bool | None] | None, titles: Mapping[int, str]
+) -> Dot:
+    number, title = index + 1, titles.get(index, "")
+    name = f"{number}: {title}" if title else f"step {number}"
+    if ongoing and index == current:
+        again = ", proposed again" if decided else ""
+        return Dot(number, "current", str(number), f"{name} (current{again})")
+    if decided is None:
+        return Dot(number, "ahead", str(number), f"{name} (not yet decided)")
+    kind, success = decided
+    if success is False:
+        return Dot(number, "failed", "!", f"{name} ({_DECIDED[kind]}, failed)")
+    return Dot(number, kind, _SIGNS[kind], f"{name} ({_DECIDED[kind]})")
+
+
+def _record(session: Session) -> dict[str, Any]:
+    """What a session's record shows once it has ended."""
+    secrets = secret_names(session)
+    rows = list(session.decisions.select_related("suggestion").order_by("pk")[: RECORD_LENGTH + 1])
+    outcomes = dict(session.suggestions.order_by().values_list("outcome").annotate(Count("pk")))
+    return {
+        "done": done_in_words(session, outcomes),
+        "record": [
+            {
+                "decision": row,
+                "sign": _SIGNS[row.decision],
+                "words": _DECIDED[row.decision],
+                "description": mask(row.suggestion.description, secrets) if row.suggestion else row.node_id,
+                "changes": changes_in(
+                    mask(row.suggestion.action, secrets) if row.suggestion else {}, mask(row.difference, secrets)
+                ),
+            }
+            for row in rows[:RECORD_LENGTH]
+        ],
+        "record_is_longer": len(rows) > RECORD_LENGTH,
+    }
+
+
+def render_fragments(context: Mapping[str, Any]) -> dict[str, str]:
+    """The panel's fragments by name, each an element that finds its own place in the page."""
+    return {name: render_to_string(f"coaching/session_detail.html#{name}", dict(context)) for name in FRAGMENTS}
+
+
+def read_session(**lookup: Any) -> Session:
+    """Raises `Session.DoesNotExist`."""
+    return Session.objects.select_related("workflow").get(**lookup)
+
+
+class FragmentCache:
+    """The rendered panels of this process. Every change of a session writes an event, so its number is the version."""
+
+    def __init__(self, size: int = 128) -> None:
+        self.size = size
+        self._kept: OrderedDict[tuple[Any, ...], dict[str, str]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._rendering: dict[tuple[Any, ...], threading.Lock] = {}
+
+    def fragments(self, session_pk: int, reader: Reader, watchers: Sequence[str]) -> dict[str, str]:
+        """Raises `Session.DoesNotExist`."""
+        session_id, last_seq = Session.objects.values_list("session_id", "last_seq").get(pk=session_pk)
+        key = (session_id, last_seq, reader, tuple(watchers))
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            rendering = self._rendering.setdefault(key, threading.Lock())
+        # Of many sockets woken at once, one renders and the others wait for it.
+        with rendering:
+            with self._lock:
+                if key in self._kept:
+                    return self._kept[key]
+            session = read_session(pk=session_pk)
+            rendered = render_fragments(panel_context(session, reader, watchers=watchers))
+            with self._lock:
+                self._rendering.pop(key, None)
+                # Newer than asked for is fine, but it must not stand under the older number.
+                if session.last_seq == last_seq:
+                    self._kept[key] = rendered
+                    while len(self._kept) > self.size:
+                        self._kept.popitem(last=False)
+            return rendered
+
+
+cache = FragmentCache()

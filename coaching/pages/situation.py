@@ -1,0 +1,95 @@
+"""Where a session stands, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..actions.corrections import masked_action
+from ..actions.sessions import POLICY
+from ..models import Decision, Session, SessionEvent, Suggestion
+from .timeline import duration
+
+_DONE = {
+    "accept": "accepted", "correct": "corrected", "manual": "left to a person", "skip": "skipped", "reject": "rejected",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """`kind` is `asked`, `performing`, `waiting`, `paused` or `ended`; `detail` may be empty."""
+
+    kind: str
+    headline: str
+    detail: str = ""
+    since: datetime | None = None
+
+
+def situation_of(session: Session, suggestion: Suggestion | None, ended: SessionEvent | None) -> Situation:
+    """`suggestion` is the session's latest, with its decision; `ended` the event that ended it, if it has ended."""
+    if not session.is_ongoing:
+        return _ended(session, ended)
+    decided_by = _decided_by(suggestion)
+    if suggestion is not None and suggestion.awaits_outcome and suggestion.performing_since:
+        what = f"‘{masked_action(suggestion.description, session)}’"
+        who = "The browser" if session.workflow.is_browser else "The program"
+        return Situation("performing", f"{who} is performing {what} …", decided_by, suggestion.performing_since)
+    if session.status == Session.Status.PAUSED:
+        return Situation("paused", "Paused.", "Nothing is performed or decided until somebody resumes.")
+    if suggestion is not None and suggestion.is_open:
+        return Situation("asked", masked_action(suggestion.description, session))
+    if suggestion is not None and suggestion.awaits_outcome:
+        what = f"‘{masked_action(suggestion.description, session)}’"
+        if session.workflow.is_browser:
+            return Situation("waiting", f"Waiting for a worker to perform {what} …", decided_by)
+        return Situation("waiting", f"Waiting for the program to perform {what} …", decided_by)
+    return _waiting_for_a_proposal(session, decided_by)
+
+
+def _waiting_for_a_proposal(session: Session, decided_by: str) -> Situation:
+    number = session.current_step_index + 1
+    last = session.total_steps and session.current_step_index >= session.total_steps
+    if not session.workflow.is_browser:
+        headline = "All steps are decided." if last else f"Waiting for the program to propose step {number} …"
+        return Situation("waiting", headline, decided_by or "The program has not asked anything yet.")
+    if last:
+        return Situation("waiting", "All steps are decided; finishing …", decided_by)
+    opening = "Waiting for a worker to open the browser …" if not session.suggestions_made else ""
+    return Situation("waiting", opening or f"Waiting for a worker to propose step {number} …", decided_by)
+
+
+def _decided_by(suggestion: Suggestion | None) -> str:
+    decision = getattr(suggestion, "decision", None) if suggestion is not None else None
+    if suggestion is None or not isinstance(decision, Decision):
+        return ""
+    return f"{decision.decided_by} {_DONE[decision.decision]} it." if decision.decision != "manual" else (
+        f"{decision.decided_by} did it by hand."
+    )
+
+
+def _ended(session: Session, event: SessionEvent | None) -> Situation:
+    by = str((event.data if event else {}).get("by") or "")
+    who = f" by {by}" if by and by != POLICY else ""
+    took = duration(session.duration.total_seconds() * 1000)
+    return Situation("ended", f"{session.get_status_display()}{who} after {took}.", session.error_message)
+
+
+def done_in_words(session: Session, outcomes: dict[Any, int]) -> str:
+    """What was done in the whole session, with the unsure named: `outcomes` counts suggestions by outcome."""
+    performed = outcomes.get(Suggestion.Outcome.PERFORMED, 0)
+    parts = [
+        f"{performed} {'action was' if performed == 1 else 'actions were'} performed",
+        *_counted(session.manual_executions, "done by hand"),
+        *_counted(session.skipped, "skipped"),
+        *_counted(session.rejected, "rejected"),
+        *_counted(outcomes.get(Suggestion.Outcome.FAILED, 0), "failed"),
+        *_counted(outcomes.get(Suggestion.Outcome.UNCERTAIN, 0), "may or may not have happened"),
+    ]
+    decided = min(session.current_step_index, session.total_steps or session.current_step_index)
+    total = f"{decided} of {session.total_steps}" if session.total_steps else str(session.suggestions_made)
+    return f"{total} steps were decided; {', '.join(parts)}."
+
+
+def _counted(number: int, words: str) -> list[str]:
+    return [f"{number} {words}"] if number else []

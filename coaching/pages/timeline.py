@@ -1,0 +1,99 @@
+"""Events in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ..actions.sessions import POLICY
+from ..models import SessionEvent
+
+_DECIDED = {
+    "accept": "accepted", "correct": "corrected", "manual": "did by hand", "skip": "skipped", "reject": "rejected",
+}  # fmt: skip
+_OUTCOME = {"not_performed": "was not performed", "uncertain": "may or may not have happened"}
+
+
+class Line(NamedTuple):
+    at: datetime
+    words: str
+    tone: str
+
+
+def line_of(event: SessionEvent) -> Line:
+    """One line of the timeline; `tone` is `amber`, `red` or empty."""
+    words, tone = _WORDS.get(event.type, _other(event.type))
+    return Line(event.at, words(event.data), tone)
+
+
+def duration(milliseconds: float | None) -> str:
+    """`0.4 s`, `3 s`, `2 min 5 s`, `1 h 20 min`; empty for None."""
+    if milliseconds is None:
+        return ""
+    seconds = milliseconds / 1000
+    if seconds < 1:
+        return f"{max(seconds, 0.1):.1f} s"
+    whole = round(seconds)
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def _what(data: Mapping[str, Any]) -> str:
+    return f"‘{data.get('description') or data.get('node_id')}’"
+
+
+def _who(data: Mapping[str, Any]) -> str:
+    return "coachsite" if data.get("by") == POLICY else str(data.get("by"))
+
+
+def _number(data: Mapping[str, Any]) -> str:
+    return f"step {data['step_index'] + 1}"
+
+
+def _took(data: Mapping[str, Any], field: str, word: str) -> str:
+    text = duration(data.get(field))
+    return f" {word} {text}" if text else ""
+
+
+def _opened(data: Mapping[str, Any]) -> str:
+    again = f" again, attempt {data['attempt']}" if data.get("attempt", 1) > 1 else ""
+    because = f": {data['error']}" if data.get("error") else ""
+    return f"{_number(data)}: {_what(data)} proposed{again}{because}"
+
+
+def _failed(data: Mapping[str, Any]) -> str:
+    outcome = _OUTCOME.get(data.get("outcome", ""), "failed")
+    return f"{_what(data)} {outcome}: {data.get('error') or 'no reason given'}"
+
+
+Words = Callable[[Mapping[str, Any]], str]
+_WORDS: dict[str, tuple[Words, str]] = {
+    "session.created": (lambda data: f"{_who(data)} started the session", ""),
+    "session.paused": (lambda data: f"{_who(data)} paused", "amber"),
+    "session.resumed": (lambda data: f"{_who(data)} resumed", ""),
+    "session.completed": (lambda data: f"{_who(data)} completed the session", ""),
+    "session.failed": (lambda data: f"failed: {data.get('error_message') or 'no reason given'}", "red"),
+    "session.abandoned": (lambda data: f"{_who(data)} abandoned the session", ""),
+    "suggestion.opened": (_opened, ""),
+    "suggestion.withdrawn": (lambda data: f"{_number(data)}: proposal withdrawn: {data.get('reason', '')}", "amber"),
+    "suggestion.expired": (lambda data: f"{_number(data)}: proposal expired unanswered", "amber"),
+    "decision.recorded": (
+        lambda data: f"{data['decided_by']} {_DECIDED.get(data['decision'], data['decision'])} {_what(data)}"
+        + _took(data, "latency_ms", "after"),
+        "",
+    ),
+    "step.performing": (lambda data: f"performing {_what(data)}", ""),
+    "step.performed": (lambda data: f"{_what(data)} performed{_took(data, 'took_ms', 'in')}", ""),
+    "step.failed": (_failed, "red"),
+    "step.uncertain": (lambda data: f"{_what(data)} may or may not have happened: {data.get('error', '')}", "red"),
+}
+
+
+def _other(event_type: str) -> tuple[Words, str]:
+    """An event of a kind that this page does not know yet is named, never left out."""
+    return lambda _data: event_type.replace(".", " ").replace("_", " "), ""

@@ -1,0 +1,11 @@
+"""Facts that the domain announces to whoever listens, after the commit."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+#: A browser session has something to do without a person. Sent with `session_pk`; `coaching.tasks` listens.
+session_needs_worker = Signal()
+
+#: A session has ended, was paused or was deleted; sent with `session_id`. Its browser may be closed when it has ended.
+session_ended = Signal()

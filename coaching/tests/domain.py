@@ -1,0 +1,58 @@
+"""What the tests of the domain ask again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from coaching.models import Session
+
+
+def event_types(session: Session) -> list[str]:
+    return list(session.events.order_by("seq").values_list("type", flat=True))
+
+
+def assert_consistent(session: Session) -> None:
+    """What must hold for every session at any moment."""
+    session.refresh_from_db()
+    numbers = list(session.events.order_by("seq").values_list("seq", flat=True))
+    assert numbers == list(range(1, session.last_seq + 1))
+    assert session.suggestions_made == session.decisions.count() == sum(session.stats().values()) / 2
+    assert session.suggestions.open().count() <= (1 if session.is_ongoing else 0)
+    assert (session.completed_at is None) == session.is_ongoing
+
+
+def everything_stored() -> str:
+    """Every value of every table as text, and on SQLite the very bytes of the database's files."""
+    texts = []
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            texts.extend(str(row) for row in cursor.fetchall())
+    if connection.vendor == "sqlite":
+        database = str(connection.settings_dict["NAME"])
+        files = [Path(database), Path(f"{database}-wal")]
+        texts.extend(file.read_bytes().decode("latin1") for file in files if file.exists())
+    return "\n".join(texts)
+
+
+def together(*calls: Callable[[], Any]) -> list[Any]:
+    """The results of `calls`, all begun at the same moment in threads of their own; an exception is a result too."""
+    start = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        start.wait(timeout=30)
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=len(calls)) as threads:
+        return list(threads.map(run, calls))

@@ -1,0 +1,238 @@
+"""The main job with everything real: server, workers, sweep, the coach's browser and the browser that is coached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from coaching.execution.chromium import find_chromium
+from coaching.tests.live import OWNER_PASSWORD, LiveSite, live_site, until
+
+pytestmark = [pytest.mark.live, pytest.mark.browser]
+
+BUNDLED = Path(__file__).parents[1] / "demo" / "recordings" / "file-an-expense-claim.json"
+HOVER = {"type": "hover", "selectors": [["aria/Amount"], ["#id_amount"]], "target": "main"}
+SLOW_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
+    with live_site(tmp_path_factory.mktemp("live")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(settings.CHROMIUM_PATH), args=["--no-sandbox", "--disable-quic"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def coach_page(site: LiveSite, chromium: Browser) -> Iterator[Page]:
+    """The browser of a coach who has signed in."""
+    context = chromium.new_context(base_url=site.url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(SLOW_MS)
+    page = context.new_page()
+    page.goto("/login/")
+    page.get_by_label("Username").fill("owner")
+    page.get_by_label("Password").fill(OWNER_PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")
+    yield page
+    context.close()
+
+
+def recording(site: LiveSite, folder: Path, *, name: str, start: str = "/demo/", extra: int = 0) -> Path:
+    """The bundled recording at this site's address, with `extra` harmless steps on the claim's form."""
+    document = json.loads(BUNDLED.read_text().replace("http://127.0.0.1:8000", site.url))
+    document["title"] = name
+    document["steps"][1]["url"] = f"{site.url}{start}"
+    document["steps"][6:6] = [HOVER] * extra
+    file = folder / f"{name}.json"
+    file.write_text(json.dumps(document))
+    return file
+
+
+def import_and_start(page: Page, file: Path, *, name: str) -> str:
+    """Imports the recording, presses "Start coaching", and returns the session's id."""
+    page.goto("/workflows/import/")
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("main").get_by_role("button", name="Import").click()
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+    page.goto("/workflows/")
+    page.get_by_role("row", name=name).get_by_role("button", name="Start coaching").click()
+    page.wait_for_url("**/sessions/coaching_*/")
+    return page.url.rstrip("/").rpartition("/")[2]
+
+
+def asked(page: Page, sentence: str) -> None:
+    """Waits until this is what the coach is asked."""
+    expect(page.locator("#panel-status")).to_contain_text(sentence, timeout=SLOW_MS)
+    expect(page.locator("#decide")).to_be_visible(timeout=SLOW_MS)
+
+
+def answer(page: Page, key: str) -> None:
+    """Presses a key and waits until the answer was taken."""
+    n = page.locator("#decide").get_attribute("data-n")
+    page.keyboard.press(key)
+    expect(page.locator(f'#decide[data-n="{n}"]')).to_have_count(0, timeout=SLOW_MS)
+
+
+def claims(site: LiveSite) -> list[tuple[Any, ...]]:
+    return site.rows("SELECT title, amount, category, project, release FROM demo_claim")
+
+
+def decisions(site: LiveSite, session_id: str) -> list[str]:
+    query = (
+        "SELECT d.decision FROM coaching_decision d JOIN coaching_session s ON s.id = d.session_id "
+        "WHERE s.session_id = ? ORDER BY d.id"
+    )
+    return [kind for (kind,) in site.rows(query, session_id)]
+
+
+def status(site: LiveSite, session_id: str) -> str:
+    [(word,)] = site.rows("SELECT status FROM coaching_session WHERE session_id = ?", session_id)
+    return str(word)
+
+
+def test_all_five_decisions_through_kill_9_to_one_claim(site: LiveSite, coach_page: Page, tmp_path: Path) -> None:
+    page, before = coach_page, len(claims(site))
+    session_id = import_and_start(
+        page, recording(site, tmp_path, name="Claim of my own", extra=2), name="Claim of my own"
+    )
+
+    asked(page, "Set the window to 1280 × 720")
+    answer(page, "s")
+    asked(page, "Open http://127.0.0.1")
+    answer(page, "a")
+    asked(page, "Type “pat” into “User name”")
+    answer(page, "a")
+    asked(page, "Type “***” into “Password”")
+    page.keyboard.press("p")
+    expect(page.get_by_role("button", name="Resume").first).to_be_visible()
+    kept = decisions(site, session_id)
+    assert kept == ["skip", "accept", "accept"]
+
+    site.kill()
+    expect(page.get_by_text("Reconnecting")).to_be_visible()
+    site.start()
+    expect(page.get_by_text("Reconnecting")).to_be_hidden(timeout=SLOW_MS)
+    assert decisions(site, session_id) == kept
+
+    page.keyboard.press("p")
+    asked(page, "Type “***” into “Password”")
+    answer(page, "a")
+    asked(page, "Click “Sign in”")
+    answer(page, "a")
+    asked(page, "Click “New claim”")
+    answer(page, "a")
+    asked(page, "Hover over “Amount”")
+    answer(page, "m")
+    asked(page, "Hover over “Amount”")
+    answer(page, "r")
+    asked(page, "What was it for?")
+    page.keyboard.press("c")
+    page.get_by_label("Value").fill("Train to Ghent, corrected")
+    answer(page, "Control+Enter")
+    for sentence in ("into “Amount”", "into “Category”", "Aurora", "Submit claim"):
+        asked(page, sentence)
+        answer(page, "a")
+    expect(page.locator("#panel-status")).to_contain_text("completed", ignore_case=True, timeout=SLOW_MS)
+
+    assert status(site, session_id) == "completed"
+    assert decisions(site, session_id) == [
+        "skip", "accept", "accept", "accept", "accept", "accept", "manual", "reject", "correct",
+        "accept", "accept", "accept", "accept",
+    ]  # fmt: skip
+    new = claims(site)[before:]
+    assert [(title, float(amount), release) for title, amount, _, _, release in new] == [
+        ("Train to Ghent, corrected", 42.5, 1)
+    ]
+    expect(page.locator("#panel-stats")).to_contain_text("made 13")
+
+
+def test_the_next_release_is_asked_about_and_never_clicked_wrong(
+    site: LiveSite, coach_page: Page, tmp_path: Path
+) -> None:
+    page, before = coach_page, len(claims(site))
+    file = recording(site, tmp_path, name="Claim at release 2", start="/demo/?release=2")
+    session_id = import_and_start(page, file, name="Claim at release 2")
+    for sentence in ("Set the window", "Open ", "User name", "Password", "Sign in", "New claim", "What was it for?"):
+        asked(page, sentence)
+        answer(page, "a")
+
+    asked(page, "“Amount” was not found")
+    renamed = page.locator("#decide .which label", has_text="Total incl. VAT")
+    page.keyboard.press(str(renamed.locator("b").inner_text()))
+    page.get_by_role("button", name="Do it with the chosen one").click()
+    asked(page, "Category")
+    answer(page, "a")
+
+    asked(page, "was found twice. Which one?")
+    right = page.locator("#decide .which label").filter(has_not_text="closed")
+    page.keyboard.press(str(right.first.locator("b").inner_text()))
+    page.get_by_role("button", name="Do it with the chosen one").click()
+    asked(page, "Submit claim")
+    answer(page, "a")
+    expect(page.locator("#panel-status")).to_contain_text("completed", ignore_case=True, timeout=SLOW_MS)
+
+    assert status(site, session_id) == "completed"
+    new = claims(site)[before:]
+    assert [(float(amount), project, release) for _, amount, _, project, release in new] == [(42.5, "AUR-26", 2)]
+
+
+def test_a_worker_killed_in_the_middle_of_an_action_never_performs_it_again_by_itself(
+    site: LiveSite, tmp_path: Path
+) -> None:
+    """The killed action waits for an element that never comes, so the worker is surely in the middle of it."""
+    wait = {"type": "waitForElement", "selectors": [["#never"]], "timeout": 20_000}
+    document = {"title": "Waits", "steps": [{"type": "navigate", "url": f"{site.url}/demo/"}, wait]}
+    with site.client() as api:
+        workflow = api.post("workflows/import/", json=document).raise_for_status().json()["workflow"]
+        started = api.post("sessions/", json={"workflow_id": workflow["workflow_id"]}).raise_for_status().json()
+        here = f"sessions/{started['session_id']}/"
+
+        def open_suggestion() -> Any:
+            return api.get(here).json()["open_suggestion"]
+
+        for index in range(2):
+            until(lambda: (open_suggestion() or {}).get("step_index") == index, what=f"step {index}")  # noqa: B023
+            api.post(f"{here}decisions/", json={"decision": "accept", "step_index": index}).raise_for_status()
+
+        def types() -> list[str]:
+            return [event["type"] for event in api.get(f"{here}events/").json()["results"]]
+
+        until(lambda: types().count("step.performing") == 2, what="the wait to begin")
+        site.kill("worker-1", "worker-2")
+        site.start("worker-1", "worker-2")
+        again = until(open_suggestion, what="the coach to be asked")
+        assert (again["step_index"], again["attempt"], again["asked_because"]) == (1, 2, "trouble")
+        assert "Nobody knows whether this was done" in again["error"]
+        assert again["screenshot_url"]
+        assert types().count("step.performing") == 2
+        assert types()[-2:] == ["step.uncertain", "suggestion.opened"]
+        api.post(f"{here}decisions/", json={"decision": "manual"}).raise_for_status()
+        until(lambda: api.get(here).json()["status"] == "completed", what="the end")
+
+
+def test_an_auto_session_runs_through_without_asking(site: LiveSite) -> None:
+    before = len(claims(site))
+    with site.client() as api:
+        body = {"workflow_id": "file-an-expense-claim", "mode": "auto", "variables": {"amount": "7.25"}}
+        here = f"sessions/{api.post('sessions/', json=body).raise_for_status().json()['session_id']}/"
+        until(lambda: api.get(here).json()["status"] != "active", seconds=60, what="the automatic run")
+        session = api.get(here).json()
+        assert session["status"] == "completed", session
+        assert session["stats"]["accepted"] == session["total_steps"] == 11
+        assert {decision["decided_by"] for decision in session["decisions"]} == {"policy"}
+    assert [float(amount) for _, amount, *_ in claims(site)[before:]] == [7.25]

@@ -1,0 +1,33 @@
+"""The doors of one web process: HTTP and sockets.
+
+HTTP runs as one synchronous call on a small fixed pool of threads, so that each keeps its database connection: stock
+Django under ASGI makes a thread and a connection per request (see docs/decisions/0002-http-on-a-thread-pool.md).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coachsite.settings")
+django_application = get_wsgi_application()
+
+# Both read the models, which are there only once Django is set up.
+from a2wsgi import WSGIMiddleware  # noqa: E402
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+
+from coaching.longpoll import Application, LongPoll  # noqa: E402
+from coaching.routing import websocket_urlpatterns  # noqa: E402
+
+HTTP_THREADS = 8
+
+application = ProtocolTypeRouter(
+    {
+        "http": LongPoll(cast("Application", WSGIMiddleware(cast("Any", django_application), workers=HTTP_THREADS))),
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+    }
+)

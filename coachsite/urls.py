@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include("coaching.api.urls")),
+    path("admin/", admin.site.urls),
+    path("", include("coaching.pages.urls")),
+]
+if settings.COACHSITE_DEMO:
+    urlpatterns.append(path("demo/", include("coaching.demo.urls")))

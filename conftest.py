@@ -1,0 +1,153 @@
+"""The cast of every test: an owner, a reviewer, a coach, a viewer, and a stranger who must get nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from knox.models import AuthToken
+from pytest_django.fixtures import Settings
+from rest_framework.test import APIClient
+
+from coaching.actions.sessions import start_session
+from coaching.actions.suggestions import Proposal, open_suggestion
+from coaching.actions.workflows import create_workflow
+from coaching.models import Session, Suggestion, Workflow
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.BROWSER_PROFILES = tmp_path / "browsers"
+
+
+def _person(name: str, role: str | None) -> User:
+    user = User.objects.create_user(name, password=PASSWORD)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return _person("olga", "owner")
+
+
+@pytest.fixture
+def reviewer(db: None) -> User:
+    return _person("rita", "reviewer")
+
+
+@pytest.fixture
+def coach(db: None) -> User:
+    return _person("carl", "coach")
+
+
+@pytest.fixture
+def second_coach(db: None) -> User:
+    return _person("cleo", "coach")
+
+
+@pytest.fixture
+def viewer(db: None) -> User:
+    return _person("vera", "viewer")
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    return _person("sam", None)
+
+
+@pytest.fixture
+def sign_in() -> Callable[[User], Client]:
+    """A browser-like client of somebody who is signed in."""
+
+    def signed_in(user: User) -> Client:
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return signed_in
+
+
+@pytest.fixture
+def api() -> Callable[[User], APIClient]:
+    """A program's client with a token of somebody."""
+
+    def with_token(user: User) -> APIClient:
+        client = APIClient()
+        _, token = AuthToken.objects.create(user)
+        client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+        return client
+
+    return with_token
+
+
+CLICK = {"type": "click", "selectors": [["aria/Save"], ["#save"]], "offsetX": 5, "offsetY": 5}
+TYPE = {"type": "change", "selectors": [["aria/Amount"], ["#amount"]], "value": "{{ amount }}"}
+OPEN = {"type": "navigate", "url": "http://127.0.0.1:1/"}
+
+
+@pytest.fixture
+def browser_workflow(owner: User) -> Workflow:
+    """Three steps, one variable with the default 42.50; nothing performs them unless a test runs a worker."""
+    workflow = create_workflow(
+        workflow_id="expense-claim",
+        name="Expense claim",
+        executor="browser",
+        steps=[
+            {"node_id": "open", "action": OPEN},
+            {"node_id": "change-amount", "action": TYPE},
+            {"node_id": "click-save", "action": CLICK, "risk": "irreversible"},
+        ],
+        by=owner,
+    )
+    workflow.variables.create(name="amount", label="Amount", default="42.50")
+    return workflow
+
+
+@pytest.fixture
+def external_workflow(owner: User) -> Workflow:
+    return create_workflow(workflow_id="invoice-import", name="Invoice import", executor="external", by=owner)
+
+
+@pytest.fixture
+def session(browser_workflow: Workflow, coach: User) -> Session:
+    return start_session(browser_workflow, by=coach)
+
+
+@pytest.fixture
+def external_session(external_workflow: Workflow, coach: User) -> Session:
+    return start_session(external_workflow, by=coach)
+
+
+@pytest.fixture
+def ask() -> Callable[..., Suggestion]:
+    """Opens a suggestion for the session's current step, as the runner would, with `changes` to the proposal."""
+
+    def opened(session: Session, **changes: Any) -> Suggestion:
+        session.refresh_from_db()
+        proposal: dict[str, Any] = {
+            "step_index": session.current_step_index,
+            "node_id": "change-amount",
+            "action_type": "change",
+            "action": TYPE | {"value": "42.50"},
+            "description": "Type “42.50” into “Amount”",
+            "provenance": {
+                "source": "workflow", "pack": None, "version": None, "correction": None, "changed": []
+            },
+        }  # fmt: skip
+        return open_suggestion(session, Proposal(**(proposal | changes)))
+
+    return opened
+
+
+@pytest.fixture
+def suggestion(session: Session, ask: Callable[..., Suggestion]) -> Suggestion:
+    return ask(session)
