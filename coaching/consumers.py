@@ -50,7 +50,7 @@ async def _read(function: Callable[P, R], *arguments: P.args, **named: P.kwargs)
     return result
 
 
-class Closed(Exception):  # noqa: N818 - not an error: how a socket's life ends
+class Closed(Exception):
     """The socket is to be closed with this code."""
 
     def __init__(self, code: int) -> None:

@@ -261,20 +261,24 @@ if CHROMIUM_PATH and not Path(CHROMIUM_PATH).is_file():
     raise ImproperlyConfigured(f"CHROMIUM_PATH names {CHROMIUM_PATH}, which is not a file.")
 BROWSER_PROFILES = DATA_DIR / "browsers"
 BROWSER_VIEWPORT = (1280, 720)
-# Longer than any single action may take (30 s), so that only a dead worker loses its lease.
-LEASE_SECONDS = 90
+# Longer than any call to a browser may take (120 s), so that only a dead worker loses its lease.
+LEASE_SECONDS = 180
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+        "failures": {"class": "logging.StreamHandler", "formatter": "plain", "level": "ERROR"},
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "coaching": {"level": "INFO"},
         "django.request": {"level": "ERROR"},
-        "django_tasks": {"level": "WARNING"},
-        "django_tasks_db": {"level": "ERROR"},  # says at each start and end what the supervisor says already
+        # Workers raise these to INFO, a line for each start and end of a task; only failures matter here.
+        "django_tasks": {"handlers": ["failures"], "propagate": False},
+        "django_tasks_db": {"handlers": ["failures"], "propagate": False},
         "axes": {"level": "WARNING"},
     },
 }

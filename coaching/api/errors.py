@@ -38,7 +38,7 @@ class ExceptionHandler(StandardHandler):
         if isinstance(exc, DomainError):
             return Refused(exc)
         if isinstance(exc, RequestDataTooBig):
-            return TooLarge(settings.MAX_BODY_BYTES)
+            return TooLarge(getattr(self.context["view"], "max_body", settings.MAX_BODY_BYTES))
         if isinstance(exc, SuspiciousOperation | UnreadablePostError):
             return ParseError("The body cannot be read.")
         converted: Exception = super().convert_known_exceptions(exc)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404
-from django.shortcuts import get_object_or_404
+from django.http import FileResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,7 +29,7 @@ from .serializers_sessions import (
     SuggestionPageSerializer,
     SuggestionSerializer,
 )
-from .views import ApiView, session_or_404
+from .views import ApiView, session_or_404, suggestion_or_404
 
 TAGS = ["Suggestions and decisions"]
 FIRST_DECISION = {
@@ -90,7 +90,7 @@ class SuggestionDetail(ApiView):
     def get(self, request: Request, session_id: str, n: int) -> Response:
         asked = SuggestionQuery.read(request)
         session = session_or_404(session_id)
-        suggestion = get_object_or_404(suggestions_of(session), n=n)
+        suggestion = suggestion_or_404(suggestions_of(session), n)
         waits = asked["wait"] and suggestion.is_open
         headers = {HEADER: str(session.pk)} if waits else None
         return Response(SuggestionSerializer(suggestion).data, headers=headers)
@@ -118,13 +118,13 @@ class Screenshot(ApiView):
         responses={(200, "image/png"): OpenApiTypes.BINARY},
     )
     def get(self, _request: Request, session_id: str, n: int) -> FileResponse:
-        suggestion = get_object_or_404(Suggestion, session__session_id=session_id, n=n)
+        suggestion = suggestion_or_404(suggestions_of(session_or_404(session_id)), n)
         if not suggestion.screenshot:
-            raise Http404
+            raise NotFound("This suggestion has no screenshot.")
         try:
             picture = suggestion.screenshot.open("rb")
         except FileNotFoundError:
-            raise Http404 from None
+            raise NotFound("The screenshot of this suggestion is gone.") from None
         return FileResponse(picture, content_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, cast
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.decorators import method_decorator
-from drf_spectacular.utils import extend_schema
 from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound
@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ..models import Session, Workflow
+from ..models import Session, Suggestion, Workflow
 from ..roles import VIEW
 from .authentication import TokenAuthentication
 from .errors import TooLarge
@@ -92,8 +92,21 @@ class DocsView(SpectacularSwaggerSplitView):
 
 
 def workflow_or_404(workflow_id: str) -> Workflow:
-    return get_object_or_404(Workflow, workflow_id=workflow_id)
+    workflow = Workflow.objects.filter(workflow_id=workflow_id).first()
+    if workflow is None:
+        raise NotFound(f"There is no workflow “{workflow_id}”.")
+    return workflow
 
 
 def session_or_404(session_id: str) -> Session:
-    return get_object_or_404(Session.objects.select_related("workflow"), session_id=session_id)
+    session = Session.objects.select_related("workflow").filter(session_id=session_id).first()
+    if session is None:
+        raise NotFound(f"There is no session “{session_id}”.")
+    return session
+
+
+def suggestion_or_404(suggestions: QuerySet[Suggestion], n: int) -> Suggestion:
+    suggestion = suggestions.filter(n=n).first()
+    if suggestion is None:
+        raise NotFound(f"This session has no suggestion {n}.")
+    return suggestion

@@ -26,7 +26,7 @@ from .urls import ForbiddenUrl, check_destination
 __all__ = ["BrowserLost", "BrowserThread", "SessionBrowser", "attach"]
 
 REOPEN_MS = 15_000
-LOST = "The connection to the browser was lost."
+LOST = "The browser does not answer as it should; it may be lost."
 
 
 class SessionBrowser:
@@ -54,7 +54,7 @@ class SessionBrowser:
 
     def screenshot(self, *, hide: Sequence[str] = ()) -> bytes:
         """PNG of the viewport, one pixel per CSS pixel; password fields and what shows a string of `hide` covered."""
-        return self._run(lambda: screenshot.take(self._page, self._tabs.cdp(self._page), hide=hide))
+        return self._run(lambda: screenshot.take(self._tabs, self._page, hide=hide))
 
     def locate(self, action: Mapping[str, Any], *, timeout_ms: int | None = None) -> Located:
         """Where the target of `action` is, waited for up to `timeout_ms`; raises `BrowserLost`."""

@@ -18,8 +18,6 @@ from typing import ParamSpec, TypeVar
 
 from playwright.sync_api import Playwright, sync_playwright
 
-from .screenshot import register_engine
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -46,7 +44,6 @@ class _Worker:
         try:
             playwright = sync_playwright().start()
             self._driver_pids = _children_of_this_thread()
-            register_engine(playwright)
         except Exception as error:  # whoever waits for the driver gets it
             self.playwright.set_exception(error)
             return

@@ -45,15 +45,16 @@ def change(act: Act) -> None:
 def _fill(act: Act, element: ElementHandle, facts: dict[str, Any], value: str) -> None:
     if facts["maxlength"] is not None and len(value) > facts["maxlength"]:
         raise Refused(f"{act.name} takes at most {facts['maxlength']} characters, and the value is longer.")
+    wanted = WANTED_FORMS.get(facts["type"])
     try:
         element.fill(value, timeout=act.left_ms)
     except PlaywrightError as error:
-        wanted = WANTED_FORMS.get(facts["type"])
         if wanted and ("Malformed value" in error.message or "Cannot type text" in error.message):
             raise Refused(f"{act.name} takes {wanted}; the value is not one.") from None
         raise refusal(act, element, error) from None
     if value and element.evaluate(f"element => {HELPERS}.field(element).empty"):
-        raise Refused(f"{act.name} did not keep the value: it is empty.")
+        why = f"takes {wanted}; the value is not one" if wanted else "did not keep the value: it is empty"
+        raise Refused(f"{act.name} {why}.")
 
 
 def _tick(act: Act, element: ElementHandle, kind: str, value: str) -> None:

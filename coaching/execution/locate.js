@@ -27,6 +27,7 @@
     attribute: 0.6, class: 0.5, weak: 0.3, positional: 0.1,
   };
   const ENOUGH = TRUST.class;
+  const MANY = 40;
 
   // ---------------------------------------------------------------- text
 
@@ -37,13 +38,17 @@
   const withoutDigits = (text) => squeeze(text).replace(/\d[\d.,]*/g, '0');
   const clip = (text, length) => (text.length > length ? text.slice(0, length - 1) + '…' : text);
 
+  /** The text that text/ selectors speak of: what the Recorder reads, before any styling. */
   function textOf(element) {
     if (element instanceof HTMLInputElement) {
       return ['submit', 'button', 'reset'].includes(element.type) ? squeeze(element.value) : '';
     }
     if (element instanceof HTMLTextAreaElement || element instanceof HTMLSelectElement) return '';
-    return squeeze(element.innerText ?? element.textContent);
+    return squeeze(element.textContent);
   }
+
+  /** The text as a person reads it. */
+  const wordsOf = (element) => (textOf(element) && squeeze(element.innerText)) || textOf(element);
 
   // ---------------------------------------------------------------- the tree, through open shadow roots
 
@@ -72,13 +77,25 @@
   /** The control an element belongs to: itself, the button around an icon, the field of a label; null outside any. */
   function controlOf(element) {
     const control = closest(element, CONTROL);
-    return control instanceof HTMLLabelElement && control.control ? control.control : control;
+    return control ? labelled(control) : null;
+  }
+
+  const labelled = (control) => (control instanceof HTMLLabelElement && control.control) || control;
+
+  /** As controlOf, but also for what is around one: a cell that holds nothing but a field's label means the field. */
+  function meantBy(element) {
+    const own = controlOf(element);
+    if (own) return own;
+    const inner = new Set([...element.querySelectorAll(CONTROL)].map(labelled));
+    if (inner.size !== 1) return null;
+    const [control] = inner;
+    return [nameOf(control), textOf(control)].includes(textOf(element)) ? control : null;
   }
 
   function sameControl(a, b) {
     if (a === b) return true;
-    const control = controlOf(a);
-    if (control && control === controlOf(b)) return true;
+    const control = meantBy(a);
+    if (control && control === meantBy(b)) return true;
     const [outer, inner] = contains(a, b) ? [a, b] : [b, a];
     if (!contains(outer, inner) || outer.matches('body, html')) return false;
     // One inside the other, and nothing else in the outer one that could be meant.
@@ -137,19 +154,25 @@
   function queryText(scope, wanted) {
     const text = squeeze(wanted);
     const [exact, counted, longer] = [[], [], []];
-    const holds = (element) => {
+    for (const element of deep(scope)) {
       const found = element.matches('script, style, noscript, head, head *') ? '' : textOf(element);
-      if (!found) return false;
+      if (!found) continue;
       if (found === text) exact.push(element);
       else if (withoutCounts(found) === withoutCounts(text)) counted.push(element);
       else if (found.startsWith(text)) longer.push(element);
-      return true;
-    };
-    for (const element of deep(scope)) holds(element);
-    if (exact.length) return {elements: exact, trust: TRUST.text};
-    if (counted.length) return {elements: counted, trust: TRUST.text};
+    }
+    if (exact.length) return {elements: innermost(exact), trust: TRUST.text};
+    if (counted.length) return {elements: innermost(counted), trust: TRUST.text};
     // The Recorder cuts long texts; a short one was whole, and a longer text today is something else.
-    return {elements: longer, trust: text.length >= 40 ? ENOUGH : TRUST.weak};
+    return {elements: innermost(longer), trust: text.length >= 40 ? ENOUGH : TRUST.weak};
+  }
+
+  function innermost(elements) {
+    const around = new Set();
+    for (const element of elements) {
+      for (let node = parentOf(element); node && !around.has(node); node = parentOf(node)) around.add(node);
+    }
+    return elements.filter((element) => !around.has(element));
   }
 
   function queryXpath(scope, path) {
@@ -228,7 +251,7 @@
       const nameless = parsed.kind === 'aria' && !parsed.name && index > 0;
       found = {elements: [...new Set(inner.flatMap((one) => one.elements))], trust: nameless ? onTheWay : trust};
       // The way to the target may be bare (the tag of a host), but it may not count positions.
-      if (parsed.kind === 'aria') onTheWay = Math.min(onTheWay, trust);
+      if (parsed.kind === 'aria' && !nameless) onTheWay = Math.min(onTheWay, trust);
       positional ||= index < parts.length - 1 && /:nth-|\[\d+\]/.test(part);
     }
     return {elements: found.elements, trust: positional ? TRUST.positional : Math.min(found.trust, onTheWay)};
@@ -239,8 +262,9 @@
   /** Of elements one inside the other only the one to use stays: the control, else the innermost. */
   function collapse(elements) {
     const kept = [];
-    for (const element of elements) {
-      const index = kept.findIndex((other) => (contains(other, element) || contains(element, other)) && sameControl(other, element));
+    // Of so many, more than one stays anyway.
+    for (const element of elements.slice(0, MANY)) {
+      const index = kept.findIndex((other) => sameControl(other, element));
       if (index < 0) kept.push(element);
       else kept[index] = preferred(kept[index], element);
     }
@@ -249,9 +273,8 @@
 
   function preferred(a, b) {
     if (a === b) return a;
-    const control = controlOf(a);
-    if (control === b) return b;
-    if (control === a) return a;
+    const control = meantBy(a);
+    if (control === b || control === a) return control;
     return contains(a, b) ? b : a;
   }
 
@@ -331,7 +354,7 @@
     const isField = element.matches(EDITABLE);
     const judged = names.filter((one) => !(one.text && isField));
     if (judged.length && !judged.some((one) => bearsName(element, one))) {
-      report.foundName = nameOf(controlOf(element) ?? element) || clip(textOf(element), 80);
+      report.foundName = nameOf(controlOf(element) ?? element) || clip(wordsOf(element), 80);
       return verdict('renamed', [element]);
     }
     if (!namesTrusted(best, names, element)) return verdict('weak', [element]);
@@ -360,7 +383,7 @@
   // ---------------------------------------------------------------- telling candidates apart
 
   function ownName(element) {
-    return nameOf(element) || clip(textOf(element), 60) || squeeze(element.getAttribute('placeholder') ?? element.getAttribute('name'));
+    return nameOf(element) || clip(wordsOf(element), 60) || squeeze(element.getAttribute('placeholder') ?? element.getAttribute('name'));
   }
 
   const KINDS = {
@@ -375,11 +398,11 @@
     const row = closest(parentOf(element) ?? element, ROW);
     let where = '';
     if (row && row !== element) {
-      const legend = row.matches('fieldset') ? textOf(row.querySelector('legend') ?? row) : nameOf(row) || rowText(row, element);
+      const legend = row.matches('fieldset') ? wordsOf(row.querySelector('legend') ?? row) : nameOf(row) || rowText(row, element);
       if (legend) where = ` in “${clip(legend, 80)}”`;
     } else {
       const section = closest(element, 'form, section, nav, header, footer, main, aside');
-      const heading = section && (nameOf(section) || textOf(section.querySelector('h1, h2, h3, h4') ?? document.createElement('p')));
+      const heading = section && (nameOf(section) || wordsOf(section.querySelector('h1, h2, h3, h4') ?? document.createElement('p')));
       if (heading && heading !== name) where = ` under “${clip(heading, 60)}”`;
     }
     return `${kind}${name ? ` “${name}”` : ''}${where}`;
@@ -387,7 +410,7 @@
 
   function rowText(row, element) {
     const cells = row.matches('tr, [role="row"]') ? [...row.children] : [row];
-    return cells.map((cell) => (contains(cell, element) && cells.length > 1 ? '' : textOf(cell))).filter(Boolean).join(' · ');
+    return cells.map((cell) => (contains(cell, element) && cells.length > 1 ? '' : wordsOf(cell))).filter(Boolean).join(' · ');
   }
 
   const quoted = (text) => (text.includes('"') ? (text.includes("'") ? null : `'${text}'`) : `"${text}"`);
@@ -604,7 +627,7 @@
       visible: visible(element),
       disabled: Boolean(closest(element, ':disabled, [aria-disabled="true"]')),
       readonly: Boolean(element.readOnly || element.getAttribute('aria-readonly') === 'true'),
-      cover: cover ? clip(nameOf(cover) || textOf(cover) || ownName(top) || cover.id || cover.localName, 60) : null,
+      cover: cover ? clip(nameOf(cover) || wordsOf(cover) || ownName(top) || cover.id || cover.localName, 60) : null,
       labelled: Boolean(covered && top.closest('label')?.control === element),
     };
   }

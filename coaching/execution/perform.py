@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Response
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from .act import Act, Refused, refusal
@@ -128,8 +129,10 @@ def _navigate(act: Act) -> None:
     url = str(act.action["url"])
     check_destination(url)
     try:
-        response = act.page.goto(url, wait_until="load", timeout=act.left_ms)
+        response = _go(act, url)
     except PlaywrightTimeout:
+        # Or the page would come later, under the eyes of a coach who was told that it did not.
+        act.tabs.cdp(act.page).send("Page.stopLoading")
         raise Refused(f"{place(url)} did not load within {act.limit_words}.") from None
     except PlaywrightError as error:
         if "net::" not in error.message:
@@ -139,6 +142,16 @@ def _navigate(act: Act) -> None:
         raise Refused(f"{place(url)} could not be opened: {why}.") from None
     if response is not None and response.status >= 500:
         raise Refused(f"The server answered {place(url)} with error {response.status}.")
+
+
+def _go(act: Act, url: str) -> Response | None:
+    while True:
+        try:
+            return act.page.goto(url, wait_until="load", timeout=act.left_ms)
+        except PlaywrightError as error:
+            # The page was still on its way elsewhere, for example to Chromium's page for an earlier error.
+            if "interrupted by another navigation" not in error.message or act.late:
+                raise
 
 
 def _set_viewport(act: Act) -> None:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from ..exceptions import AlreadyDecided, SessionNotActive, StaleStep
 from ..models import Decision, Session, Suggestion
 from ..recordings import MissingVariable, fill
 from ..secrets import decrypt
-from .browser import BrowserThread, SessionBrowser, attach
+from .browser import BrowserLost, SessionBrowser, attach
 from .chromium import ChromiumFailed, ChromiumMissing, find_chromium
 from .lease import Lease, LeaseLost, claim
 from .locate import Located
@@ -74,16 +73,25 @@ def _take_turn(lease: Lease) -> None:
     if _complete_if_done(session):
         return
     try:
-        with open_browser(session) as browser:
-            _Turn(session, browser, lease).run()
+        try:
+            _with_browser(session, lease)
+        except BrowserLost:
+            # Lost while it was only looked at: a new one shows the coach where we are.
+            lease.renew()
+            _with_browser(session, lease)
     except (DatabaseError, LeaseLost, SessionNotActive, Session.DoesNotExist):
         raise
-    except (ChromiumMissing, ChromiumFailed) as error:
+    except (ChromiumMissing, ChromiumFailed, BrowserLost) as error:
         _ask_without_browser(session, str(error))
     except Exception as error:
         # Whatever it was, the coach is told and the session goes on from its rows; the log has the details.
         logger.exception("Session %s could not go on.", session.session_id)
         _ask_without_browser(session, OWN_FAULT.format(name=type(error).__name__))
+
+
+def _with_browser(session: Session, lease: Lease) -> None:
+    with open_browser(session) as browser:
+        _Turn(session, browser, lease).run()
 
 
 def _complete_if_done(session: Session) -> bool:
@@ -99,20 +107,14 @@ def profile_of(session_id: str) -> Path:
     return Path(settings.BROWSER_PROFILES) / session_id
 
 
-@cache
-def browser_thread() -> BrowserThread:
-    """This worker's warm Playwright driver."""
-    return BrowserThread()
-
-
 def open_browser(session: Session) -> AbstractContextManager[SessionBrowser]:
     """The session's Chromium: the one that is running, else a new one on the same profile at the last address."""
     last = session.browser
+    width, height = last.get("viewport") or settings.BROWSER_VIEWPORT
     return attach(
         profile_of(session.session_id),
-        thread=browser_thread(),
         chromium=find_chromium(settings.CHROMIUM_PATH),
-        viewport=tuple(last.get("viewport") or settings.BROWSER_VIEWPORT),
+        viewport=(width, height),
         last_url=last.get("url"),
         expected=bool(last),
     )

@@ -3,41 +3,75 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from playwright.sync_api import CDPSession, Page, Playwright
+from playwright.sync_api import CDPSession, Page
 from playwright.sync_api import Error as PlaywrightError
 
-TIMEOUT_MS = 10_000
-MASK_COLOR = "#3d3d3d"
-ENGINE = "coachsecret"
-ENGINE_JS = Path(__file__).with_name("secrets.js").read_text(encoding="utf-8")
+from .tabs import Tabs, frame_ids
+
+COVER_JS = Path(__file__).with_name("secrets.js").read_text(encoding="utf-8")
+UNCOVER_JS = "function () { for (const cover of document.querySelectorAll('coach-cover')) cover.remove(); }"
+WORLD = "coachsite"
 
 
-def register_engine(playwright: Playwright) -> None:
-    """Makes the selector engine that finds secrets known to a driver, once."""
-    playwright.selectors.register(ENGINE, ENGINE_JS, content_script=True)
+def take(tabs: Tabs, page: Page, *, hide: Sequence[str]) -> bytes:
+    """PNG of the viewport. Password fields, and whatever shows a string of `hide`, are covered by a solid block.
+
+    Raises Playwright's error rather than taking a picture that is not covered.
+    """
+    try:
+        return _take(tabs, page, hide)
+    except PlaywrightError:
+        # A frame or the page itself moved on in this moment: once more, with what is there now.
+        return _take(tabs, page, hide)
 
 
-def take(page: Page, session: CDPSession, *, hide: Sequence[str]) -> bytes:
-    """PNG of the viewport. Password fields, and whatever shows a string of `hide`, are covered by a solid block."""
-    secrets = json.dumps([secret for secret in hide if secret.strip()]).encode()
-    selector = f"{ENGINE}={base64.b64encode(secrets).decode()}"
-    masks = []
-    for frame in page.frames:
-        locator = frame.locator(selector)
-        try:
-            if locator.count():
-                masks.append(locator)
-        except PlaywrightError:
-            # The frame went away in this moment. If the page itself did, the picture below says so.
-            continue
-    if masks:
-        return page.screenshot(
-            scale="css", mask=masks, mask_color=MASK_COLOR, caret="initial", animations="allow", timeout=TIMEOUT_MS
-        )
-    # Without anything to cover Chromium is asked directly, which takes half the time.
-    picture = session.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True})
+def _take(tabs: Tabs, page: Page, hide: Sequence[str]) -> bytes:
+    covered: list[tuple[CDPSession, int]] = []
+    try:
+        for session, frame_id in _frames(tabs, page):
+            world = {"frameId": frame_id, "worldName": WORLD}
+            context = session.send("Page.createIsolatedWorld", world)["executionContextId"]
+            if _call(session, context, COVER_JS, [secret for secret in hide if secret.strip()]):
+                covered.append((session, context))
+        picture = tabs.cdp(page).send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True})
+    finally:
+        for session, context in covered:
+            _uncover(session, context)
     return base64.b64decode(picture["data"])
+
+
+def _frames(tabs: Tabs, page: Page) -> Iterator[tuple[CDPSession, str]]:
+    """Every frame of the page with the session that reaches it: frames of other sites live in other processes."""
+    session = tabs.cdp(page)
+    ids = list(frame_ids(session))
+    yield from ((session, frame_id) for frame_id in ids)
+    if len(ids) < len(page.frames):
+        for other in tabs.separate_sessions(page):
+            yield from ((other, frame_id) for frame_id in frame_ids(other))
+
+
+def _call(session: CDPSession, context: int, function: str, secrets: list[str]) -> bool:
+    answer = session.send(
+        "Runtime.callFunctionOn",
+        {
+            "functionDeclaration": function,
+            "executionContextId": context,
+            "arguments": [{"value": secrets}],
+            "awaitPromise": True,
+            "returnByValue": True,
+        },
+    )
+    if "exceptionDetails" in answer:
+        raise PlaywrightError("The page could not be covered.")
+    return bool(answer["result"]["value"])
+
+
+def _uncover(session: CDPSession, context: int) -> None:
+    try:
+        session.send("Runtime.callFunctionOn", {"functionDeclaration": UNCOVER_JS, "executionContextId": context})
+    except PlaywrightError:
+        # The frame moved on, and its cover with it.
+        return

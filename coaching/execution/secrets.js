@@ -1,8 +1,10 @@
-// A selector engine that finds what must not be seen on a picture: password fields, and what shows a secret.
-//
-// Runs in Playwright's own world, out of the page's reach. Its argument is a list of strings, JSON in base64.
-(() => {
+// Covers what must not be seen on a picture: password fields, and whatever shows one of the secrets. Returns whether
+// anything was covered. Called with a list of strings in a world of its own, out of the reach of the page's scripts:
+// a page must not learn secrets that are meant for another.
+async function cover(secrets) {
   const squeeze = (text) => String(text ?? '').replace(/\s+/g, ' ').trim().toLowerCase();
+  const wanted = secrets.map(squeeze).filter(Boolean);
+  const shows = (text) => wanted.some((secret) => squeeze(text).includes(secret));
   const PASSWORDS = 'input[type="password"], input[autocomplete~="current-password"], ' +
     'input[autocomplete~="new-password"], input[autocomplete~="one-time-code"], input[autocomplete^="cc-"]';
 
@@ -13,44 +15,55 @@
     }
   }
 
-  function fieldShows(element, secrets) {
+  function fieldShows(element) {
     const options = [...(element.selectedOptions ?? [])].map((option) => option.label);
-    const shown = [element.value, element.placeholder, ...options].map(squeeze);
-    return secrets.some((secret) => shown.some((text) => text.includes(secret)));
+    return element.matches(PASSWORDS) || [element.value, element.placeholder, ...options].some(shows);
   }
 
-  /** The element, or the first one around it, whose box covers all of its text. */
-  function covering(element) {
-    const range = element.ownerDocument.createRange();
+  /** The boxes of an element and of its text, which may reach beyond it. */
+  function boxes(element) {
+    const range = document.createRange();
     range.selectNodeContents(element);
-    const text = range.getBoundingClientRect();
-    for (let node = element; node.parentElement; node = node.parentElement) {
-      const box = node.getBoundingClientRect();
-      const wide = box.left <= text.left + 1 && box.right >= text.right - 1;
-      const high = box.top <= text.top + 1 && box.bottom >= text.bottom - 1;
-      if (wide && high && box.width) return node;
-    }
-    return element;
+    return [element.getBoundingClientRect(), ...range.getClientRects()].filter((box) => box.width && box.height);
   }
 
-  function queryAll(root, body) {
-    const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
-    const secrets = JSON.parse(new TextDecoder().decode(bytes)).map(squeeze).filter(Boolean);
-    const found = new Set();
-    const holds = (node) => {
-      const text = squeeze(node.textContent);
-      return secrets.some((secret) => text.includes(secret));
-    };
-    const smallest = (element) => holds(element) && ![...element.children].some(holds);
-    for (const element of deep(root)) {
-      if (!element.checkVisibility()) continue;
-      if (element.matches('input, textarea, select')) {
-        if (element.matches(PASSWORDS) || fieldShows(element, secrets)) found.add(element);
-      } else if (secrets.length && !element.matches('option, script, style') && smallest(element)) {
-        found.add(covering(element));
+  function found() {
+    const boxesFound = [];
+    for (const element of deep(document)) {
+      if (element.matches('option, script, style, coach-cover') || !element.checkVisibility()) continue;
+      const field = element.matches('input, textarea, select');
+      if (field ? fieldShows(element) : shows(element.textContent) && ![...element.children].some((child) => shows(child.textContent))) {
+        boxesFound.push(...boxes(element));
       }
     }
-    return [...found];
+    return boxesFound;
   }
-  return {queryAll, query: (root, body) => queryAll(root, body)[0] ?? null};
-})()
+
+  const style = (element, rules) => {
+    for (const [name, value] of Object.entries(rules)) element.style.setProperty(name, value, 'important');
+  };
+  // One may be left of a picture that was interrupted.
+  for (const old of document.querySelectorAll('coach-cover')) old.remove();
+  const blocks = found();
+  if (!blocks.length) return false;
+  const layer = document.createElement('coach-cover');
+  layer.setAttribute('popover', 'manual');
+  style(layer, {
+    position: 'fixed', inset: '0', width: '100%', height: '100%', margin: '0', padding: '0', border: '0',
+    background: 'transparent', overflow: 'hidden', 'pointer-events': 'none', display: 'block', opacity: '1',
+  });
+  for (const box of blocks) {
+    const block = document.createElement('coach-cover-block');
+    style(block, {
+      position: 'absolute', display: 'block', background: '#3d3d3d', opacity: '1', visibility: 'visible',
+      left: `${box.left}px`, top: `${box.top}px`, width: `${box.width}px`, height: `${box.height}px`,
+    });
+    layer.append(block);
+  }
+  document.documentElement.append(layer);
+  // The top layer, above dialogs.
+  layer.showPopover();
+  const painted = new Promise((resume) => { requestAnimationFrame(() => requestAnimationFrame(resume)); });
+  await Promise.race([painted, new Promise((resume) => { setTimeout(resume, 100); })]);
+  return true;
+}

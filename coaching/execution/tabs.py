@@ -134,6 +134,17 @@ class Tabs:
             self._sessions[page] = self._context.new_cdp_session(page)
         return self._sessions[page]
 
+    def separate_sessions(self, page: Page) -> list[CDPSession]:
+        """Sessions of those frames of the page that live in processes of their own."""
+        sessions = []
+        for frame in page.frames[1:]:
+            try:
+                sessions.append(self.cdp(frame))
+            except PlaywrightError as error:
+                if "does not have a separate CDP session" not in str(error) and not frame.is_detached():
+                    raise
+        return sessions
+
     def call(self, frame: Frame, function: str, argument: Any = None) -> JSHandle:
         """Calls a function of locate.js in the frame, installing it where it is missing."""
         expression = f"argument => {HELPERS}.{function}(argument)"
@@ -152,7 +163,7 @@ class Tabs:
             self._install(session)
             self._installed.add(session)
         if frame.parent_frame is not None:
-            for frame_id in _child_ids(session.send("Page.getFrameTree")["frameTree"]):
+            for frame_id in frame_ids(session):
                 session.send("Accessibility.getRootAXNode", {"frameId": frame_id})
 
     def _install(self, session: CDPSession) -> None:
@@ -235,10 +246,13 @@ def _descend(frame: Frame, path: Sequence[int]) -> Frame | None:
     return frame
 
 
-def _child_ids(tree: Mapping[str, Any]) -> Iterator[str]:
-    for child in tree.get("childFrames", []):
-        yield child["frame"]["id"]
-        yield from _child_ids(child)
+def frame_ids(session: CDPSession) -> Iterator[str]:
+    """The ids of the frames that a session reaches, the outermost first."""
+    pending = [session.send("Page.getFrameTree")["frameTree"]]
+    while pending:
+        tree = pending.pop(0)
+        yield tree["frame"]["id"]
+        pending += tree.get("childFrames", [])
 
 
 def context_gone(error: PlaywrightError) -> bool:

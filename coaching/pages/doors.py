@@ -58,8 +58,8 @@ def body_bytes(request: HttpRequest) -> int:
 
 def person(request: HttpRequest) -> User:
     """Who is signed in; the middleware lets nobody else come this far."""
-    return cast(User, request.user)
+    return cast("User", request.user)
 
 
 def by_htmx(request: HttpRequest) -> bool:
-    return bool(cast(HtmxDetails, request.htmx))  # type: ignore[attr-defined]
+    return bool(cast("HtmxDetails", request.htmx))  # type: ignore[attr-defined]

@@ -38,9 +38,7 @@ def session_page(query: Mapping[str, str], user: User) -> dict[str, Any]:
     if older:
         moment, pk = older
         sessions = sessions.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, pk__lt=pk))
-    rows = list(
-        sessions.select_related("workflow", "started_by").order_by("-updated_at", "-pk")[: PAGE_LENGTH + 1]
-    )
+    rows = list(sessions.select_related("workflow", "started_by").order_by("-updated_at", "-pk")[: PAGE_LENGTH + 1])
     kept = {name: value for name, value in query.items() if name in filters.fields and value}
     next_query = ""
     if len(rows) > PAGE_LENGTH:

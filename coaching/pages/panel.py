@@ -66,7 +66,7 @@ def panel_context(
     message: str = "",
 ) -> dict[str, Any]:
     """All that the panel's template shows. `typed` keeps what a person sent that could not be taken."""
-    suggestion = session.suggestions.select_related("step_version").order_by("-n").first()
+    suggestion = session.suggestions.select_related("step_version", "decision").order_by("-n").first()
     if suggestion is not None:
         suggestion.session = session
     ended = None if session.is_ongoing else session.events.filter(type__in=ENDING).last()
@@ -212,7 +212,11 @@ def _record(session: Session) -> dict[str, Any]:
 
 def render_fragments(context: Mapping[str, Any]) -> dict[str, str]:
     """The panel's fragments by name, each an element that finds its own place in the page."""
-    return {name: render_to_string(f"coaching/session_detail.html#{name}", dict(context)) for name in FRAGMENTS}
+    return {name: _fragment(name, context) for name in FRAGMENTS}
+
+
+def _fragment(name: str, context: Mapping[str, Any]) -> str:
+    return render_to_string(f"coaching/session_detail.html#{name}", dict(context))
 
 
 def read_session(**lookup: Any) -> Session:
@@ -225,34 +229,44 @@ class FragmentCache:
 
     def __init__(self, size: int = 128) -> None:
         self.size = size
-        self._kept: OrderedDict[tuple[Any, ...], dict[str, str]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], tuple[dict[str, Any], dict[str, str]]] = OrderedDict()
         self._lock = threading.Lock()
         self._rendering: dict[tuple[Any, ...], threading.Lock] = {}
 
     def fragments(self, session_pk: int, reader: Reader, watchers: Sequence[str]) -> dict[str, str]:
         """Raises `Session.DoesNotExist`."""
         session_id, last_seq = Session.objects.values_list("session_id", "last_seq").get(pk=session_pk)
-        key = (session_id, last_seq, reader, tuple(watchers))
+        key = (session_id, last_seq, reader)
+        kept = self._look_up(key)
+        if kept is None:
+            with self._lock:
+                rendering = self._rendering.setdefault(key, threading.Lock())
+            # Of many sockets woken at once, one renders and the others wait for it.
+            with rendering:
+                kept = self._look_up(key) or self._render(session_pk, key)
+        context, fragments = kept
+        # Who watches is no event, and stands in this fragment alone.
+        return fragments | {"top": _fragment("top", context | {"watchers": watchers})}
+
+    def _look_up(self, key: tuple[Any, ...]) -> tuple[dict[str, Any], dict[str, str]] | None:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]
-            rendering = self._rendering.setdefault(key, threading.Lock())
-        # Of many sockets woken at once, one renders and the others wait for it.
-        with rendering:
-            with self._lock:
-                if key in self._kept:
-                    return self._kept[key]
-            session = read_session(pk=session_pk)
-            rendered = render_fragments(panel_context(session, reader, watchers=watchers))
-            with self._lock:
-                self._rendering.pop(key, None)
-                # Newer than asked for is fine, but it must not stand under the older number.
-                if session.last_seq == last_seq:
-                    self._kept[key] = rendered
-                    while len(self._kept) > self.size:
-                        self._kept.popitem(last=False)
-            return rendered
+            return self._kept.get(key)
+
+    def _render(self, session_pk: int, key: tuple[Any, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+        _, last_seq, reader = key
+        session = read_session(pk=session_pk)
+        context = panel_context(session, reader)
+        rendered = context, render_fragments(context)
+        with self._lock:
+            self._rendering.pop(key, None)
+            # Newer than asked for is fine, but it must not stand under the older number.
+            if session.last_seq == last_seq:
+                self._kept[key] = rendered
+                while len(self._kept) > self.size:
+                    self._kept.popitem(last=False)
+        return rendered
 
 
 cache = FragmentCache()

@@ -11,6 +11,7 @@ from ..models import Suggestion
 DEFAULT_VIEWPORT = (1280, 720)
 LABEL = 22
 MARGIN = 3
+NOWHERE = (-1.0, -1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,7 @@ def picture_of(suggestion: Suggestion, *, description: str) -> Picture:
     width, height = _viewport(suggestion.page)
     boxes = _boxes(suggestion.target or {})
     marks = [
-        mark
-        for number, (box, words) in enumerate(boxes, start=1)
-        if (mark := _mark(number, box, words, width, height))
+        mark for number, (box, words) in enumerate(boxes, start=1) if (mark := _mark(number, box, words, width, height))
     ]
     # One even-odd path: the whole picture, with a hole for each mark.
     holes = "".join(f"M{m.x:g} {m.y:g}h{m.width:g}v{m.height:g}h{-m.width:g}Z" for m in marks)
@@ -74,11 +73,11 @@ def _boxes(target: Mapping[str, Any]) -> list[tuple[tuple[float, float, float, f
     if target.get("found"):
         box = _box(target.get("box"))
         return [(box, "")] if box else []
-    found = []
-    for candidate in target.get("candidates") or []:
-        # A candidate without a box keeps its number: the choices beside the picture count the same way.
-        found.append((_box(candidate.get("box")) or (-1.0, -1.0, 0.0, 0.0), str(candidate.get("description", ""))))
-    return found
+    # A candidate without a box keeps its number: the choices beside the picture count the same way.
+    return [
+        (_box(candidate.get("box")) or NOWHERE, str(candidate.get("description", "")))
+        for candidate in target.get("candidates") or []
+    ]
 
 
 def _box(value: Any) -> tuple[float, float, float, float] | None:
@@ -94,9 +93,7 @@ def _box(value: Any) -> tuple[float, float, float, float] | None:
     return float(x), float(y), float(width), float(height)
 
 
-def _mark(
-    number: int, box: tuple[float, float, float, float], words: str, width: int, height: int
-) -> Mark | None:
+def _mark(number: int, box: tuple[float, float, float, float], words: str, width: int, height: int) -> Mark | None:
     x, y, box_width, box_height = box
     left, top = max(0.0, x - MARGIN), max(0.0, y - MARGIN)
     right, bottom = min(float(width), x + box_width + MARGIN), min(float(height), y + box_height + MARGIN)

@@ -50,7 +50,12 @@ def session_detail(request: HttpRequest, session_id: str) -> HttpResponse:
 
 
 def _panel_page(
-    request: HttpRequest, session: Session, *, status: int = 200, message: str = "", typed: Mapping[str, str] | None = None
+    request: HttpRequest,
+    session: Session,
+    *,
+    status: int = 200,
+    message: str = "",
+    typed: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     context = panel_context(
         session, Reader.of(person(request)), watchers=_watchers(request, session), typed=typed, message=message
@@ -93,9 +98,7 @@ def _about(request: HttpRequest, session_id: str) -> str:
     n = request.POST.get("n", "")
     if not n.isdecimal():
         return ""
-    suggestion = (
-        Suggestion.objects.select_related("session").filter(session__session_id=session_id, n=n[:9]).first()
-    )
+    suggestion = Suggestion.objects.select_related("session").filter(session__session_id=session_id, n=n[:9]).first()
     if suggestion is None or suggestion.is_open:
         return ""
     return f"‘{masked_action(suggestion.description, suggestion.session)}’: "

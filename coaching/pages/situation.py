@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from ..actions.corrections import masked_action
+from ..actions.corrections import describe_correction, masked_action
 from ..actions.sessions import POLICY
 from ..models import Decision, Session, SessionEvent, Suggestion
 from .timeline import duration
@@ -23,7 +22,6 @@ class Situation:
     kind: str
     headline: str
     detail: str = ""
-    since: datetime | None = None
 
 
 def situation_of(session: Session, suggestion: Suggestion | None, ended: SessionEvent | None) -> Situation:
@@ -32,18 +30,17 @@ def situation_of(session: Session, suggestion: Suggestion | None, ended: Session
         return _ended(session, ended)
     decided_by = _decided_by(suggestion)
     if suggestion is not None and suggestion.awaits_outcome and suggestion.performing_since:
-        what = f"‘{masked_action(suggestion.description, session)}’"
+        what = _what(suggestion)
         who = "The browser" if session.workflow.is_browser else "The program"
-        return Situation("performing", f"{who} is performing {what} …", decided_by, suggestion.performing_since)
+        return Situation("performing", f"{who} is performing {what} …", decided_by)
     if session.status == Session.Status.PAUSED:
         return Situation("paused", "Paused.", "Nothing is performed or decided until somebody resumes.")
     if suggestion is not None and suggestion.is_open:
         return Situation("asked", masked_action(suggestion.description, session))
     if suggestion is not None and suggestion.awaits_outcome:
-        what = f"‘{masked_action(suggestion.description, session)}’"
-        if session.workflow.is_browser:
-            return Situation("waiting", f"Waiting for a worker to perform {what} …", decided_by)
-        return Situation("waiting", f"Waiting for the program to perform {what} …", decided_by)
+        what = _what(suggestion)
+        who = "a worker" if session.workflow.is_browser else "the program"
+        return Situation("waiting", f"Waiting for {who} to perform {what} …", decided_by)
     return _waiting_for_a_proposal(session, decided_by)
 
 
@@ -59,12 +56,20 @@ def _waiting_for_a_proposal(session: Session, decided_by: str) -> Situation:
     return Situation("waiting", opening or f"Waiting for a worker to propose step {number} …", decided_by)
 
 
+def _what(suggestion: Suggestion) -> str:
+    """What was decided on, which is the correction where there is one."""
+    words = describe_correction(suggestion, suggestion.decision.correction)
+    return f"‘{masked_action(words, suggestion.session)}’"
+
+
 def _decided_by(suggestion: Suggestion | None) -> str:
     decision = getattr(suggestion, "decision", None) if suggestion is not None else None
     if suggestion is None or not isinstance(decision, Decision):
         return ""
-    return f"{decision.decided_by} {_DONE[decision.decision]} it." if decision.decision != "manual" else (
-        f"{decision.decided_by} did it by hand."
+    return (
+        f"{decision.decided_by} {_DONE[decision.decision]} it."
+        if decision.decision != "manual"
+        else (f"{decision.decided_by} did it by hand.")
     )
 
 

@@ -83,8 +83,10 @@ _WORDS: dict[str, tuple[Words, str]] = {
     "suggestion.withdrawn": (lambda data: f"{_number(data)}: proposal withdrawn: {data.get('reason', '')}", "amber"),
     "suggestion.expired": (lambda data: f"{_number(data)}: proposal expired unanswered", "amber"),
     "decision.recorded": (
-        lambda data: f"{data['decided_by']} {_DECIDED.get(data['decision'], data['decision'])} {_what(data)}"
-        + _took(data, "latency_ms", "after"),
+        lambda data: (
+            f"{data['decided_by']} {_DECIDED.get(data['decision'], data['decision'])} {_what(data)}"
+            + _took(data, "latency_ms", "after")
+        ),
         "",
     ),
     "step.performing": (lambda data: f"performing {_what(data)}", ""),

@@ -28,7 +28,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/<slug:session_id>/complete/", sessions.session_complete, name="session-complete"),
     path("sessions/<slug:session_id>/abandon/", sessions.session_abandon, name="session-abandon"),
     path("sessions/<slug:session_id>/delete/", sessions.session_delete, name="session-delete"),
-    path(
-        "sessions/<slug:session_id>/screenshots/<int:n>.png", sessions.screenshot, name="suggestion-screenshot"
-    ),
+    path("sessions/<slug:session_id>/screenshots/<int:n>.png", sessions.screenshot, name="suggestion-screenshot"),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -39,7 +39,7 @@ def _workflow(workflow_id: str) -> Workflow:
 
 @page(roles.VIEW)
 def workflow_list(request: HttpRequest) -> HttpResponse:
-    workflows = list(cast(WorkflowQuerySet, Workflow.objects.all()).with_overview())
+    workflows = list(WorkflowQuerySet(Workflow).with_overview())
     levels = _levels(workflows)
     rows = [{"workflow": workflow, **_level_of(levels[workflow.pk])} for workflow in workflows]
     return render(request, "coaching/workflows.html", {"rows": rows})

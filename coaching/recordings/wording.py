@@ -102,7 +102,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "customStep": _custom,
     "doubleClick": lambda action: f"Double-click {_where(action)}",
     "emulateNetworkConditions": _network,
-    "hover": lambda action: f"Point at {_where(action)}",
+    "hover": lambda action: f"Hover over {_where(action)}",
     "keyDown": _key("Press"),
     "keyUp": _key("Release"),
     "navigate": lambda action: f"Open {action['url']}",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from django import template
 from django.utils.html import format_html
@@ -25,11 +24,6 @@ def milliseconds(value: float | None) -> str:
     return timeline.duration(value)
 
 
-@register.filter
-def lasting(value: timedelta) -> str:
-    return timeline.duration(value.total_seconds() * 1000)
-
-
 @register.simple_tag
 def moment(at: datetime | None, kind: str = "full") -> SafeString | str:
     """A time in UTC, which the page's script turns into the reader's own. `kind` is `full` or `clock`."""
@@ -37,7 +31,11 @@ def moment(at: datetime | None, kind: str = "full") -> SafeString | str:
         return ""
     shown = f"{at:%H:%M:%S}" if kind == "clock" else f"{at:%-d %b %Y, %H:%M}"
     return format_html(
-        '<time datetime="{}" data-show="{}" title="{} UTC">{}</time>', at.isoformat(), kind, f"{at:%Y-%m-%d %H:%M:%S}", shown
+        '<time datetime="{}" data-show="{}" title="{} UTC">{}</time>',
+        at.isoformat(),
+        kind,
+        f"{at:%Y-%m-%d %H:%M:%S}",
+        shown,
     )
 
 
@@ -46,8 +44,3 @@ def plural(number: int, words: str) -> str:
     """`2|plural:"step,steps"` → `2 steps`"""
     one, many = words.split(",")
     return f"{number} {one if number == 1 else many}"
-
-
-@register.filter
-def get(mapping: dict[str, Any], key: str) -> Any:
-    return mapping.get(key, "")

@@ -128,3 +128,4 @@ def live_site(folder: Path) -> Iterator[LiveSite]:
         yield site
     finally:
         site.stop()
+        print(site.log.read_text()[-20_000:])  # pytest shows it with a failure

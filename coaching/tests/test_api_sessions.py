@@ -271,8 +271,6 @@ def test_the_inbox_puts_what_cannot_be_undone_first(
     assert len(program.get("/api/v1/inbox/?limit=1").json()["results"]) == 1
 
 
-def test_nothing_waits_for_a_viewer(
-    viewer: User, api: Callable[[User], APIClient], suggestion: Suggestion
-) -> None:
+def test_nothing_waits_for_a_viewer(viewer: User, api: Callable[[User], APIClient], suggestion: Suggestion) -> None:
     assert suggestion.is_open
     assert api(viewer).get("/api/v1/inbox/").json() == {"count": 0, "results": []}

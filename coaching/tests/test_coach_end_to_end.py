@@ -44,7 +44,7 @@ def coach_page(site: LiveSite, chromium: Browser) -> Iterator[Page]:
     context.set_default_timeout(SLOW_MS)
     page = context.new_page()
     page.goto("/login/")
-    page.get_by_label("Username").fill("owner")
+    page.get_by_label("User name").fill("owner")
     page.get_by_label("Password").fill(OWNER_PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/")
@@ -77,7 +77,7 @@ def import_and_start(page: Page, file: Path, *, name: str) -> str:
 
 def asked(page: Page, sentence: str) -> None:
     """Waits until this is what the coach is asked."""
-    expect(page.locator("#panel-status")).to_contain_text(sentence, timeout=SLOW_MS)
+    expect(page.locator('#panel-status[data-kind="asked"]')).to_contain_text(sentence, timeout=SLOW_MS)
     expect(page.locator("#decide")).to_be_visible(timeout=SLOW_MS)
 
 
@@ -142,7 +142,7 @@ def test_all_five_decisions_through_kill_9_to_one_claim(site: LiveSite, coach_pa
     answer(page, "r")
     asked(page, "What was it for?")
     page.keyboard.press("c")
-    page.get_by_label("Value").fill("Train to Ghent, corrected")
+    page.get_by_role("textbox", name="Value").fill("Train to Ghent, corrected")
     answer(page, "Control+Enter")
     for sentence in ("into “Amount”", "into “Category”", "Aurora", "Submit claim"):
         asked(page, sentence)

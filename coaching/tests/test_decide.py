@@ -8,6 +8,7 @@ import jsonpatch
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
+from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
 from coaching.actions.corrections import masked_action
 from coaching.actions.decisions import Answer, decide
@@ -17,7 +18,6 @@ from coaching.actions.workflows import set_variable_default
 from coaching.exceptions import AlreadyDecided, DomainError, InvalidInput, SessionNotActive, StaleStep
 from coaching.models import Decision, Session, SessionEvent, StepVersion, Suggestion, Workflow
 from coaching.secrets import decrypt
-from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
 from .domain import assert_consistent, everything_stored
 
@@ -32,9 +32,7 @@ def answer(kind: str) -> Answer:
 
 
 @pytest.mark.parametrize("kind", COUNTERS)
-def test_each_answer_is_kept_counted_and_told(
-    session: Session, suggestion: Suggestion, coach: User, kind: str
-) -> None:
+def test_each_answer_is_kept_counted_and_told(session: Session, suggestion: Suggestion, coach: User, kind: str) -> None:
     decision = decide(suggestion, answer(kind), by=coach)
     session.refresh_from_db()
     suggestion.refresh_from_db()
@@ -86,9 +84,7 @@ def test_rates_are_zero_while_nothing_counts(
     assert (external_session.acceptance_rate, external_session.correction_rate) == (0.0, 0.0)
 
 
-def test_a_correction_is_kept_whole_with_its_difference(
-    session: Session, suggestion: Suggestion, coach: User
-) -> None:
+def test_a_correction_is_kept_whole_with_its_difference(session: Session, suggestion: Suggestion, coach: User) -> None:
     decision = decide(
         suggestion,
         Answer(decision="correct", correction=CORRECTION, feedback="It is in euros.", reason_code="wrong_value"),
@@ -162,7 +158,7 @@ def test_an_answer_of_a_person_asks_for_a_worker(
         ),
     ],
 )
-def test_a_bad_answer_changes_nothing(
+def test_a_bad_answer_changes_nothing(  # noqa: PLR0917 - fixtures and a table's columns
     session: Session, suggestion: Suggestion, coach: User, bad: Answer, field: str, words: str
 ) -> None:
     before = session.updated_at
@@ -194,9 +190,7 @@ def test_a_withdrawn_suggestion_is_stale(session: Session, suggestion: Suggestio
     assert_consistent(session)
 
 
-@pytest.mark.parametrize(
-    ("move", "refusal"), [(pause_session, SessionNotActive), (complete_session, StaleStep)]
-)
+@pytest.mark.parametrize(("move", "refusal"), [(pause_session, SessionNotActive), (complete_session, StaleStep)])
 def test_only_an_active_session_takes_answers(
     session: Session, suggestion: Suggestion, coach: User, move: Callable[..., None], refusal: type[DomainError]
 ) -> None:
@@ -263,9 +257,7 @@ class TestSecrets:
         assert decision.correction == self.ACTION | {"selectors": [["#secret"]]}
         assert {operation["path"] for operation in decision.difference} == {"/selectors/0/0"}
 
-    def test_another_text_there_is_a_new_secret(
-        self, secret_session: Session, asked: Suggestion, coach: User
-    ) -> None:
+    def test_another_text_there_is_a_new_secret(self, secret_session: Session, asked: Suggestion, coach: User) -> None:
         decision = self.correct(asked, coach, value=self.NEW)
         assert decision.correction == self.ACTION | {"value": "{{ password_2 }}"}
         secret_session.refresh_from_db()
@@ -288,9 +280,7 @@ class TestSecrets:
         assert decision.correction
         assert decision.correction["selectors"] == [["aria/Reveal {{ password }}"]]
 
-    def test_what_the_coach_did_by_hand_hides_it_too(
-        self, secret_session: Session, asked: Suggestion, coach: User
-    ) -> None:
+    def test_what_the_coach_did_by_hand_hides_it_too(self, asked: Suggestion, coach: User) -> None:
         decide(asked, Answer(decision="manual", correction=self.SHOWN | {"value": self.NEW}), by=coach)
         assert self.NEW not in everything_stored()
 
@@ -304,9 +294,7 @@ class TestSecrets:
         assert set(decrypt(secret_session.encrypted_secrets)) == {"password"}
 
     @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-    def test_no_table_and_no_byte_of_the_files_holds_it(
-        self, secret_session: Session, asked: Suggestion, coach: User
-    ) -> None:
+    def test_no_table_and_no_byte_of_the_files_holds_it(self, asked: Suggestion, coach: User) -> None:
         self.correct(asked, coach, value=self.NEW)
         stored = everything_stored()
         assert "{{ password_2 }}" in stored

@@ -10,12 +10,12 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
+from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import delete_session, start_session
 from coaching.models import Decision, Session, SessionEvent, Suggestion, Workflow
 from coaching.signals import session_ended
-from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 
 PNG = b"\x89PNG\r\n\x1a\n not really a picture"
 
@@ -34,7 +34,7 @@ def cleanup(*arguments: str) -> str:
     return out.getvalue().strip()
 
 
-def test_all_that_belongs_to_it_goes(
+def test_all_that_belongs_to_it_goes(  # noqa: PLR0917 - fixtures
     session: Session,
     external_session: Session,
     coach: User,
@@ -49,11 +49,11 @@ def test_all_that_belongs_to_it_goes(
     with django_capture_on_commit_callbacks(execute=True):
         delete_session(session)
         assert len(pictures(settings)) == 3, "files go only once the rows are gone for certain"
-    assert [path.name for path in pictures(settings)] == [Path(kept.screenshot.name).name]
+    assert [path.name for path in pictures(settings)] == [Path(str(kept.screenshot)).name]
     assert list(Session.objects.all()) == [external_session]
     assert not Decision.objects.exists()
     assert list(Suggestion.objects.all()) == [kept]
-    assert set(SessionEvent.objects.values_list("session", flat=True)) == {external_session.pk}
+    assert {event.session for event in SessionEvent.objects.all()} == {external_session}
     assert list(session.workflow.steps.all()), "the workflow stays"
 
 

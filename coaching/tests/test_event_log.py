@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -68,9 +67,13 @@ def test_an_event_without_its_change_is_rolled_back(session: Session, coach: Use
     class Interrupted(Exception):
         pass
 
-    with pytest.raises(Interrupted), transaction.atomic():
-        pause_session(session, by=coach)
-        raise Interrupted
+    def pause_and_break() -> None:
+        with transaction.atomic():
+            pause_session(session, by=coach)
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        pause_and_break()
     session.refresh_from_db()
     assert (session.status, session.last_seq) == ("active", 1)
     pause_session(session, by=coach)

@@ -30,7 +30,7 @@ FORBIDDEN = {
     "coaching.admin": ("coaching.pages", "coaching.api", "coaching.tasks", "coaching.consumers", "coaching.execution"),
     "coaching.tasks": ("coaching.pages", "coaching.api", "coaching.admin", "coaching.consumers"),
     # Sockets send what the pages render, and write nothing.
-    "coaching.consumers": ("coaching.api", "coaching.admin", "coaching.tasks", "coaching.actions", "coaching.execution"),
+    "coaching.consumers": (*DOORS[1:], "coaching.actions", "coaching.execution"),
 }  # fmt: skip
 #: Models and recordings know nothing of ours but themselves.
 SELF_CONTAINED = ("coaching.models", "coaching.recordings")

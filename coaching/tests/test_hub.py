@@ -82,7 +82,9 @@ def another_process(session: Session) -> Iterator[Callable[[str], None]]:
     other.end()
 
 
-async def test_a_commit_in_this_process_wakes_at_once(session: Session, coach: User, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_commit_in_this_process_wakes_at_once(
+    session: Session, coach: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub, "POLL_SECONDS", 60.0)  # so that only the nudge can wake it
     with hub.current().subscribe(session.pk) as news:
         await settled(news)

@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from coaching.actions.sessions import complete_session, pause_session
 from coaching.execution import lease
 from coaching.execution.lease import Lease, LeaseLost, claim, free_dead_leases, is_dead, this_process
 from coaching.models import Session
-from pytest_django.fixtures import Settings
 
 from .domain import together
 
@@ -93,9 +93,7 @@ def test_a_living_process_is_not_dead() -> None:
 def test_a_killed_worker_s_lease_is_free_at_once(session: Session, external_session: Session) -> None:
     worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     owner = f"{socket.gethostname()} {worker.pid} {lease._started(worker.pid)} 0badcafe"
-    Session.objects.filter(pk=session.pk).update(
-        lease_owner=owner, lease_until=timezone.now() + timedelta(minutes=1)
-    )
+    Session.objects.filter(pk=session.pk).update(lease_owner=owner, lease_until=timezone.now() + timedelta(minutes=1))
     own = claim(external_session.pk)
     assert own
     assert free_dead_leases() == []

@@ -57,7 +57,7 @@ def test_the_api_keeps_its_word(
         known=st.booleans(),
         in_browser=st.booleans(),
     )
-    def call(case: schemathesis.Case, known: bool, in_browser: bool) -> None:
+    def call(case: schemathesis.Case[Any], known: bool, in_browser: bool) -> None:
         if known and case.path_parameters:
             # Names that exist lead further in than made-up ones.
             session = sessions[in_browser]

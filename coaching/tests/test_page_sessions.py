@@ -20,7 +20,9 @@ Ask = Callable[..., Suggestion]
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 
 
-def test_inbox_shows_what_waits_riskiest_first(browser_workflow: Workflow, coach: User, ask: Ask, sign_in: SignIn) -> None:
+def test_inbox_shows_what_waits_riskiest_first(
+    browser_workflow: Workflow, coach: User, ask: Ask, sign_in: SignIn
+) -> None:
     ask(start_session(browser_workflow, by=coach), description="Type the amount")
     ask(start_session(browser_workflow, by=coach), description="Submit the claim", risk="irreversible")
     text = sign_in(coach).get(reverse("inbox")).content.decode()
@@ -29,7 +31,11 @@ def test_inbox_shows_what_waits_riskiest_first(browser_workflow: Workflow, coach
 
 
 def test_inbox_takes_the_same_queries_for_2_and_for_20(
-    browser_workflow: Workflow, coach: User, ask: Ask, sign_in: SignIn, django_assert_num_queries: DjangoAssertNumQueries
+    browser_workflow: Workflow,
+    coach: User,
+    ask: Ask,
+    sign_in: SignIn,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     client = sign_in(coach)
     for _ in range(2):
@@ -55,7 +61,9 @@ def test_inbox_hides_secrets(browser_workflow: Workflow, coach: User, ask: Ask, 
     assertContains(sign_in(coach).get(reverse("inbox")), "Type “***” into “Password”")
 
 
-def test_filters(browser_workflow: Workflow, external_workflow: Workflow, coach: User, second_coach: User, sign_in: SignIn) -> None:
+def test_filters(
+    browser_workflow: Workflow, external_workflow: Workflow, coach: User, second_coach: User, sign_in: SignIn
+) -> None:
     mine = start_session(browser_workflow, by=coach)
     pause_session(mine, by=coach)
     hers = start_session(external_workflow, by=second_coach, mode="auto")
@@ -103,7 +111,13 @@ def test_older_sessions_by_keyset_without_gap_or_double(
 
 def test_a_made_up_position_is_the_first_page(session: Session, coach: User, sign_in: SignIn) -> None:
     client = sign_in(coach)
-    for older in ("x", "2026-13-45T99:99:99_1", "_", "2026-01-01T00:00:00_1", f"{session.updated_at.isoformat()}_{'9' * 40}"):
+    for older in (
+        "x",
+        "2026-13-45T99:99:99_1",
+        "_",
+        "2026-01-01T00:00:00_1",
+        f"{session.updated_at.isoformat()}_{'9' * 40}",
+    ):
         assertContains(client.get(reverse("session-list"), {"older": older}), session.get_absolute_url())
 
 

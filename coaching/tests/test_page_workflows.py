@@ -57,7 +57,9 @@ def test_an_empty_list_says_what_to_do(owner: User, viewer: User, sign_in: SignI
     assertContains(sign_in(viewer).get(reverse("workflow-list")), "An owner imports a recording")
 
 
-def test_detail_shows_steps_variables_and_sessions(browser_workflow: Workflow, session: Session, sign_in: SignIn, viewer: User) -> None:
+def test_detail_shows_steps_variables_and_sessions(
+    browser_workflow: Workflow, session: Session, sign_in: SignIn, viewer: User
+) -> None:
     page = sign_in(viewer).get(browser_workflow.get_absolute_url())
     assertContains(page, "irreversible")
     assertContains(page, "click-save")
@@ -66,7 +68,9 @@ def test_detail_shows_steps_variables_and_sessions(browser_workflow: Workflow, s
 
 
 def test_a_recording_becomes_a_workflow(owner: User, sign_in: SignIn) -> None:
-    page = sign_in(owner).post(reverse("workflow-import"), {"file": _upload(DEMO.read_bytes()), "name": "Claims"}, follow=True)
+    page = sign_in(owner).post(
+        reverse("workflow-import"), {"file": _upload(DEMO.read_bytes()), "name": "Claims"}, follow=True
+    )
     workflow = Workflow.objects.get()
     assert workflow.name == "Claims"
     assertRedirects(page, workflow.get_absolute_url())
@@ -121,7 +125,9 @@ def test_export_is_a_download(browser_workflow: Workflow, viewer: User, sign_in:
     assert len(json.loads(answer.content)["steps"]) == 3
 
 
-def test_export_of_an_external_workflow_says_why_not(external_workflow: Workflow, viewer: User, sign_in: SignIn) -> None:
+def test_export_of_an_external_workflow_says_why_not(
+    external_workflow: Workflow, viewer: User, sign_in: SignIn
+) -> None:
     answer = sign_in(viewer).get(reverse("workflow-export", args=["invoice-import"]))
     assertContains(answer, "Only browser workflows", status_code=400)
 
@@ -151,7 +157,9 @@ def test_the_form_starts_with_what_was_typed(browser_workflow: Workflow, coach: 
     assert decrypt(session.encrypted_secrets) == {"password": "kept-secret-1"}
 
 
-def test_a_missing_secret_is_asked_for_and_the_rest_is_kept(browser_workflow: Workflow, coach: User, sign_in: SignIn) -> None:
+def test_a_missing_secret_is_asked_for_and_the_rest_is_kept(
+    browser_workflow: Workflow, coach: User, sign_in: SignIn
+) -> None:
     browser_workflow.variables.create(name="password", label="Password", secret=True)
     answer = sign_in(coach).post(reverse("session-start", args=["expense-claim"]), {"variable-amount": "9.99"})
     assertContains(answer, "has no value yet", status_code=400)
@@ -217,7 +225,9 @@ def test_defaults_are_edited_and_secrets_stay_secret(browser_workflow: Workflow,
     assert secret.encrypted_default == ""
 
 
-def test_delete_says_what_goes_with_it(browser_workflow: Workflow, session: Session, owner: User, sign_in: SignIn) -> None:
+def test_delete_says_what_goes_with_it(
+    browser_workflow: Workflow, session: Session, owner: User, sign_in: SignIn
+) -> None:
     client = sign_in(owner)
     address = reverse("workflow-delete", args=["expense-claim"])
     assertContains(client.get(address), "3 steps, 0 recordings and 1 session")

@@ -30,10 +30,10 @@ def _show(client: Client, session: Session) -> str:
     return client.get(session.get_absolute_url()).content.decode()
 
 
-def _post(client: Client, suggestion: Suggestion, *, htmx: bool = False, **data: Any) -> Any:
+def _post(client: Client, suggestion: Suggestion, *, htmx: bool = False, fields: Any = (), **data: Any) -> Any:
     address = reverse("session-decide", args=[suggestion.session.session_id])
     headers = {"HX-Request": "true"} if htmx else {}
-    return client.post(address, {"n": suggestion.n} | data, headers=headers)
+    return client.post(address, {"n": suggestion.n} | data | dict(fields), headers=headers)
 
 
 # ---- states
@@ -48,7 +48,9 @@ def test_before_the_first_step(session: Session, coach: User, sign_in: SignIn) -
     assert 'http-equiv="refresh"' in text
 
 
-def test_an_open_suggestion_is_shown_with_its_evidence(session: Session, ask: Ask, coach: User, sign_in: SignIn) -> None:
+def test_an_open_suggestion_is_shown_with_its_evidence(
+    session: Session, ask: Ask, coach: User, sign_in: SignIn
+) -> None:
     ask(
         session,
         confidence=0.914,
@@ -89,7 +91,9 @@ def test_trouble_replaces_the_sentence(session: Session, ask: Ask, coach: User, 
     assert "Proposed: Type “42.50” into “Amount”" in text
 
 
-def test_candidates_are_numbered_in_picture_and_choices(session: Session, ask: Ask, coach: User, sign_in: SignIn) -> None:
+def test_candidates_are_numbered_in_picture_and_choices(
+    session: Session, ask: Ask, coach: User, sign_in: SignIn
+) -> None:
     ask(session, **_found_twice())
     text = _show(sign_in(coach), session)
     assert "Which one?" in text
@@ -191,7 +195,11 @@ def test_an_outside_program_s_proposal(external_session: Session, ask: Ask, coac
     client = sign_in(coach)
     assert "Waiting for the program to propose step 1 …" in _show(client, external_session)
     suggestion = ask(
-        external_session, action={"amount": 5}, action_type="post", description="Post it", provenance={"source": "caller"}
+        external_session,
+        action={"amount": 5},
+        action_type="post",
+        description="Post it",
+        provenance={"source": "caller"},
     )
     text = _show(client, external_session)
     assert "proposed by the program" in text
@@ -202,7 +210,12 @@ def test_an_outside_program_s_proposal(external_session: Session, ask: Ask, coac
 
 
 def test_markup_in_names_is_text(session: Session, ask: Ask, coach: User, sign_in: SignIn) -> None:
-    ask(session, description="<script>alert(1)</script>", rationale="<b>", page={"url": "<i>", "title": '"><svg onload=x>'})
+    ask(
+        session,
+        description="<script>alert(1)</script>",
+        rationale="<b>",
+        page={"url": "<i>", "title": '"><svg onload=x>'},
+    )
     assertNotContains(sign_in(coach).get(session.get_absolute_url()), "<script>alert")
 
 
@@ -231,7 +244,13 @@ def test_queries_do_not_grow_with_the_session(
 def test_one_press_decides(suggestion: Suggestion, coach: User, sign_in: SignIn, decision: str) -> None:
     # The form sends its untouched editor along with every button.
     answer = _post(
-        sign_in(coach), suggestion, decision=decision, feedback=" well ", reason_code="other", raw="", **{"field-value": "42.50"}
+        sign_in(coach),
+        suggestion,
+        decision=decision,
+        feedback=" well ",
+        reason_code="other",
+        raw="",
+        fields={"field-value": "42.50"},
     )
     assertRedirects(answer, suggestion.session.get_absolute_url())
     made = Decision.objects.get()
@@ -268,17 +287,21 @@ def test_a_late_correction_learns_of_the_first_too(
     suggestion: Suggestion, coach: User, second_coach: User, sign_in: SignIn
 ) -> None:
     _post(sign_in(coach), suggestion, decision="skip")
-    answer = _post(sign_in(second_coach), suggestion, decision="correct", **{"field-value": "x"})
+    answer = _post(sign_in(second_coach), suggestion, decision="correct", fields={"field-value": "x"})
     assertContains(answer, "carl has already decided this: skip.", status_code=409)
 
 
-def test_a_withdrawn_question_and_a_paused_or_ended_session(suggestion: Suggestion, ask: Ask, coach: User, sign_in: SignIn) -> None:
+def test_a_withdrawn_question_and_a_paused_or_ended_session(
+    suggestion: Suggestion, ask: Ask, coach: User, sign_in: SignIn
+) -> None:
     client, session = sign_in(coach), suggestion.session
     withdraw_suggestion(suggestion, reason="the page changed")
     assertContains(_post(client, suggestion, htmx=True, decision="accept"), "was withdrawn", status_code=409)
     later = ask(session)
     pause_session(session, by=coach)
-    assertContains(_post(client, later, decision="accept", feedback="keep me"), "The session is paused.", status_code=409)
+    assertContains(
+        _post(client, later, decision="accept", feedback="keep me"), "The session is paused.", status_code=409
+    )
     session.refresh_from_db()
     complete_session(session, by=coach)
     assert _post(client, later, decision="accept").status_code == 409
@@ -319,8 +342,13 @@ def test_bad_input_is_said_in_the_panel(
 
 
 def test_a_refused_correction_comes_back_as_it_was_typed(suggestion: Suggestion, coach: User, sign_in: SignIn) -> None:
-    typed = {"field-value": "{{ nobody }}", "field-selectors": "#mine\n#yours", "feedback": "a remark", "reason_code": "unsafe"}
-    text = _post(sign_in(coach), suggestion, decision="correct", **typed).content.decode()
+    typed = {
+        "field-value": "{{ nobody }}",
+        "field-selectors": "#mine\n#yours",
+        "feedback": "a remark",
+        "reason_code": "unsafe",
+    }
+    text = _post(sign_in(coach), suggestion, decision="correct", fields=typed).content.decode()
     assert '<details class="editor" open>' in text
     assert 'value="{{ nobody }}"' in text
     assert "#mine\n#yours" in text
@@ -331,13 +359,13 @@ def test_a_refused_correction_comes_back_as_it_was_typed(suggestion: Suggestion,
 def test_a_typed_secret_is_not_sent_back(session: Session, ask: Ask, coach: User, sign_in: SignIn) -> None:
     Session.objects.filter(pk=session.pk).update(variables={"password": "***"})
     suggestion = ask(session, action=TYPE | {"value": "{{ password }}"})
-    answer = _post(sign_in(coach), suggestion, decision="correct", raw="{oops", **{"field-value": "new-secret-9"})
+    answer = _post(sign_in(coach), suggestion, decision="correct", raw="{oops", fields={"field-value": "new-secret-9"})
     assert answer.status_code == 400
     assertNotContains(answer, "new-secret-9", status_code=400)
 
 
 def test_a_correction_by_fields(suggestion: Suggestion, coach: User, sign_in: SignIn) -> None:
-    _post(sign_in(coach), suggestion, decision="correct", reason_code="wrong_value", **{"field-value": "57.20"})
+    _post(sign_in(coach), suggestion, decision="correct", reason_code="wrong_value", fields={"field-value": "57.20"})
     made = Decision.objects.get()
     assert made.decision == "correct"
     assert made.correction == suggestion.action | {"value": "57.20"}
@@ -347,20 +375,24 @@ def test_a_correction_by_fields(suggestion: Suggestion, coach: User, sign_in: Si
 
 def test_the_chosen_candidate_becomes_the_selector(session: Session, ask: Ask, coach: User, sign_in: SignIn) -> None:
     suggestion = ask(session, **_found_twice())
-    _post(sign_in(coach), suggestion, decision="correct", candidate="2", **{"field-selectors": "aria/Save\r\n#save"})
+    _post(
+        sign_in(coach), suggestion, decision="correct", candidate="2", fields={"field-selectors": "aria/Save\r\n#save"}
+    )
     made = Decision.objects.get()
     assert made.correction is not None
     assert made.correction["selectors"] == [["#host", "#inner"]]
 
 
 def test_done_by_hand_may_say_what(suggestion: Suggestion, coach: User, sign_in: SignIn) -> None:
-    _post(sign_in(coach), suggestion, decision="did_this", **{"field-value": "57.20"})
+    _post(sign_in(coach), suggestion, decision="did_this", fields={"field-value": "57.20"})
     made = Decision.objects.get()
     assert made.decision == "manual"
     assert made.correction == suggestion.action | {"value": "57.20"}
 
 
-def test_htmx_refusals_outside_the_panel_go_to_the_notice(viewer: User, suggestion: Suggestion, sign_in: SignIn) -> None:
+def test_htmx_refusals_outside_the_panel_go_to_the_notice(
+    viewer: User, suggestion: Suggestion, sign_in: SignIn
+) -> None:
     answer: HttpResponse = _post(sign_in(viewer), suggestion, htmx=True, decision="accept")
     assert answer.status_code == 403
     assert answer["HX-Retarget"] == "#notice"

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import pause_session, resume_session
 from coaching.exceptions import IllegalTransition, SessionNotActive
 from coaching.models import Session, Suggestion
-from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
 from .domain import assert_consistent, event_types
 
@@ -87,7 +87,7 @@ def test_only_ongoing_sessions_are_resumable(
     session: Session, external_session: Session, coach: User, ask: Callable[..., Suggestion]
 ) -> None:
     pause_session(session, by=coach)
-    assert set(Session.objects.resumable()) == {session, external_session}
+    assert set(Session.objects.ongoing()) == {session, external_session}
     assert not Session.objects.waiting_for_a_worker().exists()
     resume_session(session, by=coach)
     assert list(Session.objects.waiting_for_a_worker()) == [session]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,7 +16,7 @@ from coaching.models.session import MAX_STEPS
 
 from .domain import assert_consistent, event_types
 
-PAY = {"node_id": "pay", "action_type": "payment"}
+PAY: dict[str, Any] = {"node_id": "pay", "action_type": "payment"}
 
 
 def test_keeps_what_was_decided_elsewhere(external_session: Session, coach: User) -> None:
@@ -99,34 +100,41 @@ def test_only_into_an_active_session(
 class TestBySession:
     """`answer_session`: the open suggestion where there is one, else a record."""
 
-    def test_answers_the_open_suggestion(self, external_session: Session, ask: Callable[..., Suggestion], coach: User) -> None:
+    def test_answers_the_open_suggestion(
+        self, external_session: Session, ask: Callable[..., Suggestion], coach: User
+    ) -> None:
         suggestion = ask(external_session)
         decision = answer_session(external_session, Answer(decision="accept"), Addressed(), by=coach)
         assert decision.suggestion == suggestion
 
     def test_records_when_nothing_is_open(self, external_session: Session, coach: User) -> None:
         decision = answer_session(
-            external_session, Answer(decision="accept"), Addressed(step_index=0, **PAY), execution_success=False, by=coach
+            external_session,
+            Answer(decision="accept"),
+            Addressed(step_index=0, **PAY),
+            execution_success=False,
+            by=coach,
         )
         assert (decision.suggestion, decision.execution_success) == (None, False)
 
+    @pytest.mark.usefixtures("suggestion")
     @pytest.mark.parametrize(
         "to", [Addressed(n=2), Addressed(step_index=1), Addressed(node_id="pay"), Addressed(action_type="click")]
     )
-    def test_another_step_than_the_open_one_is_stale(
-        self, session: Session, suggestion: Suggestion, coach: User, to: Addressed
-    ) -> None:
+    def test_another_step_than_the_open_one_is_stale(self, session: Session, coach: User, to: Addressed) -> None:
         with pytest.raises(StaleStep):
             answer_session(session, Answer(decision="accept"), to, by=coach)
         assert_consistent(session)
 
-    def test_twice_is_told_the_first(self, session: Session, suggestion: Suggestion, coach: User) -> None:
+    @pytest.mark.usefixtures("suggestion")
+    def test_twice_is_told_the_first(self, session: Session, coach: User) -> None:
         first = answer_session(session, Answer(decision="skip"), Addressed(n=1, step_index=0), by=coach)
         with pytest.raises(AlreadyDecided) as refused:
             answer_session(session, Answer(decision="skip"), Addressed(n=1, step_index=0), by=coach)
         assert refused.value.decision == first
 
-    def test_an_outcome_does_not_go_with_an_answer(self, session: Session, suggestion: Suggestion, coach: User) -> None:
+    @pytest.mark.usefixtures("suggestion")
+    def test_an_outcome_does_not_go_with_an_answer(self, session: Session, coach: User) -> None:
         with pytest.raises(InvalidInput, match="made elsewhere"):
             answer_session(session, Answer(decision="accept"), Addressed(), execution_success=True, by=coach)
 

@@ -28,7 +28,7 @@ AMOUNT = {"selectors": [["#amount"], ["text/Sum"], ["aria/Amount"]]}
         ({"type": "click", "selectors": ["div > span:nth-child(2)"]}, "Click “div > span:nth-child(2)”"),
         ({"type": "click", "button": "secondary", "selectors": ["aria/Row"]}, "Right-click “Row”"),
         ({"type": "doubleClick", "selectors": ["aria/Row"]}, "Double-click “Row”"),
-        ({"type": "hover", "selectors": ["aria/Menu"]}, "Point at “Menu”"),
+        ({"type": "hover", "selectors": ["aria/Menu"]}, "Hover over “Menu”"),
         ({"type": "navigate", "url": "https://example.org/"}, "Open https://example.org/"),
         ({"type": "keyDown", "key": "Enter"}, "Press Enter"),
         ({"type": "keyUp", "key": " "}, "Release Space"),

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 
 from coaching.actions.sessions import start_session
 from coaching.actions.workflows import create_workflow, set_steps, set_variable_default
@@ -11,7 +12,6 @@ from coaching.exceptions import DuplicateExecution, InvalidInput
 from coaching.models import Session, Workflow
 from coaching.models.session import MAX_STEPS
 from coaching.secrets import UnreadableSecret, decrypt
-from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 
 from .domain import assert_consistent, everything_stored
 

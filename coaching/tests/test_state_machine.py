@@ -9,7 +9,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from coaching.actions.decisions import Answer, decide, record_decision
 from coaching.actions.sessions import (
@@ -202,7 +209,7 @@ class AnyVerbs(RuleBasedStateMachine):
 
 def test_any_verbs_in_any_order(coach: User) -> None:
     AnyVerbs.coach = coach
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         AnyVerbs,
         settings=settings(
             max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)

@@ -58,7 +58,7 @@ def test_can_be_asked_of_some_sessions(
     external_workflow: Workflow, browser_workflow: Workflow, coach: User, session: Session
 ) -> None:
     run(external_workflow, coach, "accept")
-    statistics = Session.objects.filter(workflow=browser_workflow).statistics()  # type: ignore[attr-defined]
+    statistics = Session.objects.filter(workflow=browser_workflow).statistics()
     assert (statistics["total_sessions"], statistics["total_decisions"]) == (1, 0)
 
 

@@ -8,13 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import complete_session, pause_session
 from coaching.actions.suggestions import begin_performing, record_outcome, withdraw_suggestion
 from coaching.exceptions import SessionNotActive
 from coaching.models import Session, Suggestion
-from pytest_django.fixtures import Settings
 
 from .domain import assert_consistent, event_types
 
@@ -74,8 +74,9 @@ class TestOpen:
         with suggestion.screenshot.open() as file:
             assert file.read() == b"picture"
 
+    @pytest.mark.usefixtures("suggestion")
     def test_one_at_a_time_by_the_database_s_own_word(
-        self, session: Session, suggestion: Suggestion, ask: Callable[..., Suggestion], settings: Settings
+        self, session: Session, ask: Callable[..., Suggestion], settings: Settings
     ) -> None:
         with pytest.raises(IntegrityError), transaction.atomic():
             ask(session, screenshot=b"picture")
@@ -139,7 +140,7 @@ class TestOutcome:
             (Outcome.NOT_PERFORMED, None, "step.failed", 0),
         ],
     )
-    def test_is_kept_with_its_decision(
+    def test_is_kept_with_its_decision(  # noqa: PLR0917 - fixtures and a table's columns
         self,
         session: Session,
         accepted: Suggestion,
@@ -193,9 +194,8 @@ class TestInbox:
         Suggestion.objects.filter(pk=newer.pk).update(risk="irreversible")
         assert list(Suggestion.objects.for_inbox(coach)) == [newer, older]
 
-    def test_is_empty_for_who_may_not_decide(
-        self, suggestion: Suggestion, coach: User, viewer: User, stranger: User
-    ) -> None:
+    @pytest.mark.usefixtures("suggestion")
+    def test_is_empty_for_who_may_not_decide(self, coach: User, viewer: User, stranger: User) -> None:
         assert not Suggestion.objects.for_inbox(viewer).exists()
         assert not Suggestion.objects.for_inbox(stranger).exists()
         coach.is_active = False

@@ -90,7 +90,8 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") {
-    if (!find("dialog[open]") && !closeMenus()) closeEditor();
+    // Leaving a field by it makes the keys work again.
+    if (!find("dialog[open]") && !closeMenus() && !closeEditor() && isField(event.target)) event.target.blur();
     return;
   }
   if (isField(event.target)) {
@@ -152,8 +153,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
-  const { successful, xhr } = event.detail;
-  if (successful) return;
+  const { xhr } = event.detail;
+  // Not HTMX's own "successful": refusals are swapped in, so it counts them as such.
+  if (xhr.status >= 200 && xhr.status < 400) return;
   answered = null;
   buttonsFollow();
   if (xhr.status >= 500) notice("coachsite failed at this. What was decided before is kept. Reload the page to see where it stands.");
