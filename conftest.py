@@ -25,6 +25,8 @@ PASSWORD = "correct horse battery staple"
 def _own_folders(settings: Settings, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.BROWSER_PROFILES = tmp_path / "browsers"
+    # Slow hashing protects passwords, of which a test has none worth it.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def _person(name: str, role: str | None) -> User:

@@ -16,18 +16,16 @@ django_application = get_wsgi_application()
 
 # Both read the models, which are there only once Django is set up.
 from a2wsgi import WSGIMiddleware  # noqa: E402
-from channels.auth import AuthMiddlewareStack  # noqa: E402
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from channels.routing import ProtocolTypeRouter  # noqa: E402
 
 from coaching.longpoll import Application, LongPoll  # noqa: E402
-from coaching.routing import websocket_urlpatterns  # noqa: E402
+from coaching.routing import websocket_application  # noqa: E402
 
 HTTP_THREADS = 8
 
 application = ProtocolTypeRouter(
     {
         "http": LongPoll(cast("Application", WSGIMiddleware(cast("Any", django_application), workers=HTTP_THREADS))),
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": websocket_application,
     }
 )

@@ -15,9 +15,7 @@ PASSWORD = "expenses-2026"  # noqa: S105 - made up, and printed on the sign-in p
 
 
 class SignInForm(forms.Form):
-    user_name = forms.CharField(
-        label="User name", max_length=40, widget=forms.TextInput({"autocomplete": "username"})
-    )
+    user_name = forms.CharField(label="User name", max_length=40, widget=forms.TextInput({"autocomplete": "username"}))
     password = forms.CharField(
         label="Password",
         max_length=80,
@@ -47,9 +45,7 @@ class ClaimForm(forms.Form):
         initial=timezone.localdate,
         widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
     )
-    project = forms.ChoiceField(
-        label="Project to charge", error_messages={"required": "Choose the project that pays."}
-    )
+    project = forms.ChoiceField(label="Project to charge", error_messages={"required": "Choose the project that pays."})
 
     def __init__(self, data: QueryDict | None = None, *, release: int) -> None:
         super().__init__(data, auto_id="%s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -102,10 +103,8 @@ def _host(after_scheme: str) -> str:
 
 
 def _address(host: str) -> IPAddress | None:
-    try:
+    with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host)
-    except ValueError:
-        pass
     if not re.fullmatch(r"[0-9a-fx.]+", host):
         return None
     try:

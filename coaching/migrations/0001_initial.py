@@ -9,7 +9,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,272 +17,570 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Step',
+            name="Step",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('node_id', models.CharField(max_length=200)),
-                ('step_index', models.PositiveIntegerField(blank=True, help_text='0-based; empty once the step was removed.', null=True)),
-                ('level', models.CharField(choices=[('OBSERVATION', 'Observation'), ('COACHING', 'Coaching'), ('AUTO', 'Auto')], default='OBSERVATION', max_length=12)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("node_id", models.CharField(max_length=200)),
+                (
+                    "step_index",
+                    models.PositiveIntegerField(
+                        blank=True, help_text="0-based; empty once the step was removed.", null=True
+                    ),
+                ),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("OBSERVATION", "Observation"), ("COACHING", "Coaching"), ("AUTO", "Auto")],
+                        default="OBSERVATION",
+                        max_length=12,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['workflow', 'step_index'],
+                "ordering": ["workflow", "step_index"],
             },
         ),
         migrations.CreateModel(
-            name='Session',
+            name="Session",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('session_id', models.CharField(default=coaching.models.session.new_session_id, editable=False, max_length=64, unique=True)),
-                ('execution_id', models.CharField(max_length=200)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('paused', 'Paused'), ('completed', 'Completed'), ('failed', 'Failed'), ('abandoned', 'Abandoned')], default='active', max_length=10)),
-                ('mode', models.CharField(choices=[('coaching', 'Coaching'), ('auto', 'Auto')], default='coaching', max_length=10)),
-                ('plan', models.JSONField(default=list, help_text='The step versions of this run, as ids in order.')),
-                ('current_step_index', models.PositiveIntegerField(default=0)),
-                ('total_steps', models.PositiveIntegerField(default=0, help_text='0: not known')),
-                ('accepted', models.PositiveIntegerField(default=0)),
-                ('rejected', models.PositiveIntegerField(default=0)),
-                ('corrected', models.PositiveIntegerField(default=0)),
-                ('manual_executions', models.PositiveIntegerField(default=0)),
-                ('skipped', models.PositiveIntegerField(default=0)),
-                ('variables', models.JSONField(default=dict)),
-                ('encrypted_secrets', models.TextField(blank=True, editable=False)),
-                ('metadata', models.JSONField(default=dict)),
-                ('error_message', models.TextField(blank=True)),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('completed_at', models.DateTimeField(blank=True, null=True)),
-                ('last_seq', models.PositiveBigIntegerField(default=0, help_text="Number of this session's newest event.")),
-                ('lease_owner', models.CharField(blank=True, help_text='The worker process that acts for it now.', max_length=200)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('enqueued_at', models.DateTimeField(blank=True, help_text='When a worker was last asked to go on with it.', null=True)),
-                ('browser', models.JSONField(default=dict, help_text='Where its browser was last: {url, viewport}; empty before the first.')),
-                ('started_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "session_id",
+                    models.CharField(
+                        default=coaching.models.session.new_session_id, editable=False, max_length=64, unique=True
+                    ),
+                ),
+                ("execution_id", models.CharField(max_length=200)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("active", "Active"),
+                            ("paused", "Paused"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("abandoned", "Abandoned"),
+                        ],
+                        default="active",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("coaching", "Coaching"), ("auto", "Auto")], default="coaching", max_length=10
+                    ),
+                ),
+                ("plan", models.JSONField(default=list, help_text="The step versions of this run, as ids in order.")),
+                ("current_step_index", models.PositiveIntegerField(default=0)),
+                ("total_steps", models.PositiveIntegerField(default=0, help_text="0: not known")),
+                ("accepted", models.PositiveIntegerField(default=0)),
+                ("rejected", models.PositiveIntegerField(default=0)),
+                ("corrected", models.PositiveIntegerField(default=0)),
+                ("manual_executions", models.PositiveIntegerField(default=0)),
+                ("skipped", models.PositiveIntegerField(default=0)),
+                ("variables", models.JSONField(default=dict)),
+                ("encrypted_secrets", models.TextField(blank=True, editable=False)),
+                ("metadata", models.JSONField(default=dict)),
+                ("error_message", models.TextField(blank=True)),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("completed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "last_seq",
+                    models.PositiveBigIntegerField(default=0, help_text="Number of this session's newest event."),
+                ),
+                (
+                    "lease_owner",
+                    models.CharField(blank=True, help_text="The worker process that acts for it now.", max_length=200),
+                ),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "enqueued_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When a worker was last asked to go on with it.", null=True
+                    ),
+                ),
+                (
+                    "browser",
+                    models.JSONField(
+                        default=dict, help_text="Where its browser was last: {url, viewport}; empty before the first."
+                    ),
+                ),
+                (
+                    "started_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-updated_at', '-pk'],
-                'permissions': [('decide_session', 'Can start, steer and decide sessions')],
+                "ordering": ["-updated_at", "-pk"],
+                "permissions": [("decide_session", "Can start, steer and decide sessions")],
             },
         ),
         migrations.CreateModel(
-            name='StepVersion',
+            name="StepVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('action_type', models.CharField(max_length=100)),
-                ('action', models.JSONField()),
-                ('description', models.TextField()),
-                ('risk', models.CharField(choices=[('reversible', 'Reversible'), ('irreversible', 'Irreversible')], default='reversible', max_length=12)),
-                ('supported', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('step', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='coaching.step')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("action_type", models.CharField(max_length=100)),
+                ("action", models.JSONField()),
+                ("description", models.TextField()),
+                (
+                    "risk",
+                    models.CharField(
+                        choices=[("reversible", "Reversible"), ("irreversible", "Irreversible")],
+                        default="reversible",
+                        max_length=12,
+                    ),
+                ),
+                ("supported", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "step",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="versions", to="coaching.step"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['step', '-number'],
+                "ordering": ["step", "-number"],
             },
         ),
         migrations.AddField(
-            model_name='step',
-            name='current',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='coaching.stepversion'),
+            model_name="step",
+            name="current",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="coaching.stepversion"
+            ),
         ),
         migrations.CreateModel(
-            name='Suggestion',
+            name="Suggestion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('n', models.PositiveIntegerField(help_text='1, 2, 3 … within the session')),
-                ('step_index', models.PositiveIntegerField()),
-                ('attempt', models.PositiveIntegerField(default=1)),
-                ('node_id', models.CharField(max_length=200)),
-                ('action_type', models.CharField(max_length=100)),
-                ('action', models.JSONField(help_text='Variables filled in; secrets still stand as {{ name }}.')),
-                ('description', models.TextField()),
-                ('confidence', models.FloatField(blank=True, null=True)),
-                ('risk', models.CharField(choices=[('reversible', 'Reversible'), ('irreversible', 'Irreversible')], default='reversible', max_length=12)),
-                ('rationale', models.TextField(blank=True)),
-                ('provenance', models.JSONField(default=dict)),
-                ('asked_because', models.CharField(choices=[('coaching', 'Coaching'), ('not_auto', 'Not Auto'), ('audit', 'Audit'), ('trouble', 'Trouble')], default='coaching', max_length=10)),
-                ('target', models.JSONField(blank=True, null=True)),
-                ('page', models.JSONField(default=dict, help_text='The page it was proposed on: {url, title, viewport}.')),
-                ('status', models.CharField(choices=[('open', 'Open'), ('decided', 'Decided'), ('withdrawn', 'Withdrawn'), ('expired', 'Expired')], default='open', max_length=10)),
-                ('outcome', models.CharField(blank=True, choices=[('performed', 'Performed'), ('failed', 'Failed'), ('uncertain', 'Uncertain'), ('not_performed', 'Not Performed')], max_length=13, null=True)),
-                ('error', models.TextField(blank=True)),
-                ('screenshot', models.FileField(blank=True, max_length=200, upload_to='screenshots/')),
-                ('opened_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('performing_since', models.DateTimeField(blank=True, help_text='Committed before the action: without an outcome, nobody knows whether it happened.', null=True)),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='suggestions', to='coaching.session')),
-                ('step_version', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='coaching.stepversion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("n", models.PositiveIntegerField(help_text="1, 2, 3 … within the session")),
+                ("step_index", models.PositiveIntegerField()),
+                ("attempt", models.PositiveIntegerField(default=1)),
+                ("node_id", models.CharField(max_length=200)),
+                ("action_type", models.CharField(max_length=100)),
+                ("action", models.JSONField(help_text="Variables filled in; secrets still stand as {{ name }}.")),
+                ("description", models.TextField()),
+                ("confidence", models.FloatField(blank=True, null=True)),
+                (
+                    "risk",
+                    models.CharField(
+                        choices=[("reversible", "Reversible"), ("irreversible", "Irreversible")],
+                        default="reversible",
+                        max_length=12,
+                    ),
+                ),
+                ("rationale", models.TextField(blank=True)),
+                ("provenance", models.JSONField(default=dict)),
+                (
+                    "asked_because",
+                    models.CharField(
+                        choices=[
+                            ("coaching", "Coaching"),
+                            ("not_auto", "Not Auto"),
+                            ("audit", "Audit"),
+                            ("trouble", "Trouble"),
+                        ],
+                        default="coaching",
+                        max_length=10,
+                    ),
+                ),
+                ("target", models.JSONField(blank=True, null=True)),
+                (
+                    "page",
+                    models.JSONField(default=dict, help_text="The page it was proposed on: {url, title, viewport}."),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("decided", "Decided"),
+                            ("withdrawn", "Withdrawn"),
+                            ("expired", "Expired"),
+                        ],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("performed", "Performed"),
+                            ("failed", "Failed"),
+                            ("uncertain", "Uncertain"),
+                            ("not_performed", "Not Performed"),
+                        ],
+                        max_length=13,
+                        null=True,
+                    ),
+                ),
+                ("error", models.TextField(blank=True)),
+                ("screenshot", models.FileField(blank=True, max_length=200, upload_to="screenshots/")),
+                ("opened_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "performing_since",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Committed before the action: without an outcome, nobody knows whether it happened.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="suggestions", to="coaching.session"
+                    ),
+                ),
+                (
+                    "step_version",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="coaching.stepversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['session', 'n'],
+                "ordering": ["session", "n"],
             },
         ),
         migrations.CreateModel(
-            name='Decision',
+            name="Decision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step_index', models.PositiveIntegerField()),
-                ('node_id', models.CharField(max_length=200)),
-                ('action_type', models.CharField(max_length=100)),
-                ('decision', models.CharField(choices=[('accept', 'Accept'), ('reject', 'Reject'), ('correct', 'Correct'), ('manual', 'Manual'), ('skip', 'Skip')], max_length=8)),
-                ('correction', models.JSONField(blank=True, help_text='The full corrected action.', null=True)),
-                ('difference', models.JSONField(default=list, help_text='Suggestion → correction, as an RFC 6902 patch.')),
-                ('feedback', models.TextField(blank=True)),
-                ('reason_code', models.CharField(blank=True, choices=[('wrong_target', 'wrong target'), ('wrong_value', 'wrong value'), ('wrong_order', 'wrong order'), ('not_needed', 'not needed'), ('unsafe', 'unsafe'), ('other', 'other')], max_length=20)),
-                ('timestamp', models.DateTimeField(default=django.utils.timezone.now)),
-                ('execution_success', models.BooleanField(blank=True, null=True)),
-                ('decided_by', models.CharField(help_text='The user name, or “policy” where no person was asked.', max_length=150)),
-                ('latency_ms', models.PositiveBigIntegerField(blank=True, help_text='From being asked to the answer.', null=True)),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='coaching.session')),
-                ('suggestion', models.OneToOneField(blank=True, help_text='Empty when an outside tool recorded a decision that was made elsewhere.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='decision', to='coaching.suggestion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("step_index", models.PositiveIntegerField()),
+                ("node_id", models.CharField(max_length=200)),
+                ("action_type", models.CharField(max_length=100)),
+                (
+                    "decision",
+                    models.CharField(
+                        choices=[
+                            ("accept", "Accept"),
+                            ("reject", "Reject"),
+                            ("correct", "Correct"),
+                            ("manual", "Manual"),
+                            ("skip", "Skip"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("correction", models.JSONField(blank=True, help_text="The full corrected action.", null=True)),
+                (
+                    "difference",
+                    models.JSONField(default=list, help_text="Suggestion → correction, as an RFC 6902 patch."),
+                ),
+                ("feedback", models.TextField(blank=True)),
+                (
+                    "reason_code",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("wrong_target", "wrong target"),
+                            ("wrong_value", "wrong value"),
+                            ("wrong_order", "wrong order"),
+                            ("not_needed", "not needed"),
+                            ("unsafe", "unsafe"),
+                            ("other", "other"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("timestamp", models.DateTimeField(default=django.utils.timezone.now)),
+                ("execution_success", models.BooleanField(blank=True, null=True)),
+                (
+                    "decided_by",
+                    models.CharField(help_text="The user name, or “policy” where no person was asked.", max_length=150),
+                ),
+                (
+                    "latency_ms",
+                    models.PositiveBigIntegerField(blank=True, help_text="From being asked to the answer.", null=True),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="decisions", to="coaching.session"
+                    ),
+                ),
+                (
+                    "suggestion",
+                    models.OneToOneField(
+                        blank=True,
+                        help_text="Empty when an outside tool recorded a decision that was made elsewhere.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="decision",
+                        to="coaching.suggestion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['session', 'pk'],
+                "ordering": ["session", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='Workflow',
+            name="Workflow",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('workflow_id', models.SlugField(max_length=100, unique=True)),
-                ('name', models.CharField(max_length=200)),
-                ('description', models.TextField(blank=True)),
-                ('executor', models.CharField(choices=[('browser', 'Browser'), ('external', 'External')], default='browser', max_length=10)),
-                ('start_url', models.TextField(blank=True)),
-                ('header', models.JSONField(default=dict, help_text='The recording without its steps: title, timeout and the like.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("workflow_id", models.SlugField(max_length=100, unique=True)),
+                ("name", models.CharField(max_length=200)),
+                ("description", models.TextField(blank=True)),
+                (
+                    "executor",
+                    models.CharField(
+                        choices=[("browser", "Browser"), ("external", "External")], default="browser", max_length=10
+                    ),
+                ),
+                ("start_url", models.TextField(blank=True)),
+                (
+                    "header",
+                    models.JSONField(
+                        default=dict, help_text="The recording without its steps: title, timeout and the like."
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'pk'],
-                'permissions': [('promote_workflow', 'Can promote and demote workflows')],
+                "ordering": ["name", "pk"],
+                "permissions": [("promote_workflow", "Can promote and demote workflows")],
             },
         ),
         migrations.CreateModel(
-            name='Variable',
+            name="Variable",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_]*$')])),
-                ('label', models.CharField(max_length=200)),
-                ('secret', models.BooleanField(default=False)),
-                ('default', models.TextField(blank=True, help_text='Empty for a secret.')),
-                ('encrypted_default', models.TextField(blank=True, editable=False)),
-                ('workflow', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='variables', to='coaching.workflow')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=100, validators=[django.core.validators.RegexValidator("^[a-z][a-z0-9_]*$")]
+                    ),
+                ),
+                ("label", models.CharField(max_length=200)),
+                ("secret", models.BooleanField(default=False)),
+                ("default", models.TextField(blank=True, help_text="Empty for a secret.")),
+                ("encrypted_default", models.TextField(blank=True, editable=False)),
+                (
+                    "workflow",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="variables", to="coaching.workflow"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['workflow', 'pk'],
+                "ordering": ["workflow", "pk"],
             },
         ),
         migrations.AddField(
-            model_name='step',
-            name='workflow',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='coaching.workflow'),
+            model_name="step",
+            name="workflow",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="coaching.workflow"
+            ),
         ),
         migrations.AddField(
-            model_name='session',
-            name='workflow',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sessions', to='coaching.workflow'),
+            model_name="session",
+            name="workflow",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="sessions", to="coaching.workflow"
+            ),
         ),
         migrations.CreateModel(
-            name='Recording',
+            name="Recording",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('format', models.CharField(choices=[('chrome-recorder', 'Chrome Recorder'), ('selenium-ide', 'Selenium IDE')], max_length=20)),
-                ('title', models.CharField(max_length=200)),
-                ('document', models.JSONField(help_text='The Chrome Recorder user flow, header and steps.')),
-                ('notes', models.JSONField(default=list, help_text='What the import had to say, as [{step_index, message}].')),
-                ('imported_at', models.DateTimeField(auto_now_add=True)),
-                ('imported_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('workflow', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='recordings', to='coaching.workflow')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "format",
+                    models.CharField(
+                        choices=[("chrome-recorder", "Chrome Recorder"), ("selenium-ide", "Selenium IDE")],
+                        max_length=20,
+                    ),
+                ),
+                ("title", models.CharField(max_length=200)),
+                ("document", models.JSONField(help_text="The Chrome Recorder user flow, header and steps.")),
+                (
+                    "notes",
+                    models.JSONField(default=list, help_text="What the import had to say, as [{step_index, message}]."),
+                ),
+                ("imported_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "imported_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "workflow",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="recordings", to="coaching.workflow"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-imported_at', '-pk'],
+                "ordering": ["-imported_at", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='SessionEvent',
+            name="SessionEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.PositiveBigIntegerField()),
-                ('type', models.CharField(max_length=40)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('data', models.JSONField(default=dict)),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='coaching.session')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("seq", models.PositiveBigIntegerField()),
+                ("type", models.CharField(max_length=40)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("data", models.JSONField(default=dict)),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="events", to="coaching.session"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['session', 'seq'],
-                'constraints': [models.UniqueConstraint(fields=('session', 'seq'), name='event_seq_once_per_session')],
+                "ordering": ["session", "seq"],
+                "constraints": [models.UniqueConstraint(fields=("session", "seq"), name="event_seq_once_per_session")],
             },
         ),
         migrations.AddConstraint(
-            model_name='stepversion',
-            constraint=models.UniqueConstraint(fields=('step', 'number'), name='step_version_number_once'),
+            model_name="stepversion",
+            constraint=models.UniqueConstraint(fields=("step", "number"), name="step_version_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='stepversion',
-            constraint=models.CheckConstraint(condition=models.Q(('number__gte', 1)), name='step_version_number_from_1'),
+            model_name="stepversion",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("number__gte", 1)), name="step_version_number_from_1"
+            ),
         ),
         migrations.AddIndex(
-            model_name='suggestion',
-            index=models.Index(fields=['status', 'opened_at'], name='suggestion_inbox'),
+            model_name="suggestion",
+            index=models.Index(fields=["status", "opened_at"], name="suggestion_inbox"),
         ),
         migrations.AddConstraint(
-            model_name='suggestion',
-            constraint=models.UniqueConstraint(fields=('session', 'n'), name='suggestion_number_once_per_session'),
+            model_name="suggestion",
+            constraint=models.UniqueConstraint(fields=("session", "n"), name="suggestion_number_once_per_session"),
         ),
         migrations.AddConstraint(
-            model_name='suggestion',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'open')), fields=('session',), name='suggestion_one_open_per_session'),
+            model_name="suggestion",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "open")), fields=("session",), name="suggestion_one_open_per_session"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='suggestion',
-            constraint=models.CheckConstraint(condition=models.Q(('attempt__gte', 1), ('n__gte', 1)), name='suggestion_numbers_from_1'),
+            model_name="suggestion",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("attempt__gte", 1), ("n__gte", 1)), name="suggestion_numbers_from_1"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decision', 'correct'), _negated=True), ('correction__isnull', False), _connector='OR'), name='decision_correct_has_a_correction'),
+            model_name="decision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("decision", "correct"), _negated=True), ("correction__isnull", False), _connector="OR"
+                ),
+                name="decision_correct_has_a_correction",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.CheckConstraint(condition=models.Q(('decision__in', ['correct', 'manual']), ('correction__isnull', True), _connector='OR'), name='decision_correction_only_where_it_belongs'),
+            model_name="decision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("decision__in", ["correct", "manual"]), ("correction__isnull", True), _connector="OR"
+                ),
+                name="decision_correction_only_where_it_belongs",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='variable',
-            constraint=models.UniqueConstraint(fields=('workflow', 'name'), name='variable_name_once_per_workflow'),
+            model_name="variable",
+            constraint=models.UniqueConstraint(fields=("workflow", "name"), name="variable_name_once_per_workflow"),
         ),
         migrations.AddConstraint(
-            model_name='variable',
-            constraint=models.CheckConstraint(condition=models.Q(('secret', False), ('default', ''), _connector='OR'), name='variable_secret_never_in_the_clear'),
+            model_name="variable",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("secret", False), ("default", ""), _connector="OR"),
+                name="variable_secret_never_in_the_clear",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('workflow', 'node_id'), name='step_node_id_once_per_workflow'),
+            model_name="step",
+            constraint=models.UniqueConstraint(fields=("workflow", "node_id"), name="step_node_id_once_per_workflow"),
         ),
         migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('workflow', 'step_index'), name='step_index_once_per_workflow'),
+            model_name="step",
+            constraint=models.UniqueConstraint(fields=("workflow", "step_index"), name="step_index_once_per_workflow"),
         ),
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(fields=['-updated_at', '-id'], name='session_newest_first'),
+            model_name="session",
+            index=models.Index(fields=["-updated_at", "-id"], name="session_newest_first"),
         ),
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(fields=['workflow', 'status', '-updated_at'], name='session_of_workflow'),
+            model_name="session",
+            index=models.Index(fields=["workflow", "status", "-updated_at"], name="session_of_workflow"),
         ),
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(fields=['status', 'lease_until'], name='session_for_the_sweep'),
+            model_name="session",
+            index=models.Index(fields=["status", "lease_until"], name="session_for_the_sweep"),
         ),
         migrations.AddConstraint(
-            model_name='session',
-            constraint=models.UniqueConstraint(fields=('workflow', 'execution_id'), name='session_execution_once_per_workflow'),
+            model_name="session",
+            constraint=models.UniqueConstraint(
+                fields=("workflow", "execution_id"), name="session_execution_once_per_workflow"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='session',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('completed_at', None), ('status__in', ['active', 'paused'])), models.Q(('completed_at__isnull', False), ('status__in', ['completed', 'failed', 'abandoned'])), _connector='OR'), name='session_completed_at_says_it_ended'),
+            model_name="session",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("completed_at", None), ("status__in", ["active", "paused"])),
+                    models.Q(("completed_at__isnull", False), ("status__in", ["completed", "failed", "abandoned"])),
+                    _connector="OR",
+                ),
+                name="session_completed_at_says_it_ended",
+            ),
         ),
     ]

@@ -5,8 +5,15 @@ from django.db import migrations
 
 ROLES = {
     "viewer": [
-        "view_workflow", "view_step", "view_stepversion", "view_variable", "view_recording", "view_session",
-        "view_suggestion", "view_decision", "view_sessionevent",
+        "view_workflow",
+        "view_step",
+        "view_stepversion",
+        "view_variable",
+        "view_recording",
+        "view_session",
+        "view_suggestion",
+        "view_decision",
+        "view_sessionevent",
     ],
     "coach": ["decide_session"],
     "reviewer": [],

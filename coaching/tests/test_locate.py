@@ -114,7 +114,9 @@ def test_a_look_alike_row_is_a_question(desk: Desk) -> None:  # noqa: F811
     recorded = ("aria/Borealis", "#project-2", 'xpath///*[@id="project-2"]')
     desk.show(ROWS)
     assert desk.locate(*recorded).found
-    desk.show(ROWS.replace("</table>", "<tr><td><input type=radio id=p9><td><label for=p9>Borealis</label></tr></table>"))
+    desk.show(
+        ROWS.replace("</table>", "<tr><td><input type=radio id=p9><td><label for=p9>Borealis</label></tr></table>")
+    )
     located = desk.locate(*recorded)
     assert not located.found
     assert len(located.candidates) == 2
@@ -308,16 +310,19 @@ def test_steps_without_a_target_need_none(desk: Desk) -> None:  # noqa: F811
 
 def test_a_page_with_a_strict_content_policy(desk: Desk) -> None:  # noqa: F811
     policy = "script-src 'none'; require-trusted-types-for 'script'"
-    desk.show(f"<meta http-equiv=Content-Security-Policy content=\"{policy}\">{FORM}")
+    desk.show(f'<meta http-equiv=Content-Security-Policy content="{policy}">{FORM}')
     assert desk.locate("aria/Submit claim").found
 
 
 def test_a_large_page_is_searched_in_a_fraction_of_a_second(desk: Desk) -> None:  # noqa: F811
     desk.show(edits(*(f"Claim {number}" for number in range(1_000))) + FORM)
     assert desk.locate("aria/Submit claim").found
-    assert desk.js("""(() => {
+    assert (
+        desk.js("""(() => {
         const started = performance.now();
         return globalThis[Symbol.for('coachsite')].locate({
             selectors: [['aria/Submit claim'], ['text/Submit claim']], type: 'click', wait: 0, patience: 0,
         }).then(() => performance.now() - started);
-    })()""") < 1_000
+    })()""")
+        < 1_000
+    )

@@ -293,7 +293,7 @@ def test_a_key_stays_pressed_over_attachments(browser_thread: BrowserThread, tmp
     profile = tmp_path / "profile"
     try:
         with serve() as site:
-            with own_desk(profile, browser_thread, site) as desk:  # noqa: F811
+            with own_desk(profile, browser_thread, site) as desk:
                 desk.show("<button onclick='window.shift = event.shiftKey'>Pick</button>")
                 assert desk.do("keyDown", key="Shift").ok
             with own_desk(profile, browser_thread, site, expected=True) as desk:
@@ -315,7 +315,7 @@ def test_tabs_viewport_and_network_stay_over_attachments(
     try:
         with serve() as site:
             site.pages["/pop"] = "<button>In pop-up</button>"
-            with own_desk(profile, browser_thread, site) as desk:  # noqa: F811
+            with own_desk(profile, browser_thread, site) as desk:
                 desk.show("<button onclick=\"window.open('/pop')\">Open</button>")
                 assert desk.do("setViewport", width=820, height=540, deviceScaleFactor=2).ok
                 assert desk.do("emulateNetworkConditions", download=50_000, upload=50_000, latency=300).ok
@@ -326,7 +326,12 @@ def test_tabs_viewport_and_network_stay_over_attachments(
                 assert desk.do("click", "aria/In pop-up", target=f"{site.origin}/pop").ok
                 assert desk.do("close", target=f"{site.origin}/pop").ok
                 assert desk.browser.url == f"{site.origin}/"
-                assert desk.js("(async () => { const begun = Date.now(); await fetch('/pop'); return Date.now() - begun })()") > 250
+                assert (
+                    desk.js(
+                        "(async () => { const begun = Date.now(); await fetch('/pop'); return Date.now() - begun })()"
+                    )
+                    > 250
+                )
     finally:
         stop_chromium(profile)
 
@@ -334,7 +339,7 @@ def test_tabs_viewport_and_network_stay_over_attachments(
 def test_closing_the_only_tab_leaves_an_empty_one(browser_thread: BrowserThread, tmp_path: Path) -> None:  # noqa: F811
     profile = tmp_path / "profile"
     try:
-        with serve() as site, own_desk(profile, browser_thread, site) as desk:  # noqa: F811
+        with serve() as site, own_desk(profile, browser_thread, site) as desk:
             desk.show("<p>Only</p>")
             assert desk.do("close").ok
             assert desk.browser.url == "about:blank"
@@ -345,7 +350,9 @@ def test_closing_the_only_tab_leaves_an_empty_one(browser_thread: BrowserThread,
 
 
 def test_scroll_the_page_and_an_element(desk: Desk) -> None:  # noqa: F811
-    desk.show("<div id=box style='height: 100px; overflow: auto'><p style='height: 900px'></div><p style='height: 3000px'>")
+    desk.show(
+        "<div id=box style='height: 100px; overflow: auto'><p style='height: 900px'></div><p style='height: 3000px'>"
+    )
     assert desk.do("scroll", x=0, y=400).ok
     assert desk.js("scrollY") == 400
     assert desk.do("scroll", "#box", x=0, y=50).ok
@@ -451,7 +458,9 @@ def test_a_picture_without_secrets_shows_everything(desk: Desk) -> None:  # noqa
 
 def test_a_tab_behind_another_can_be_pictured(desk: Desk) -> None:  # noqa: F811
     desk.site.pages["/pop"] = "<body style='background: rgb(1, 2, 3)'><input type=password value=x><button>Pop</button>"
-    desk.show("<body style='background: rgb(10, 200, 30)'><input type=password value=x><a href=/pop target=_blank>Open</a>")
+    desk.show(
+        "<body style='background: rgb(10, 200, 30)'><input type=password value=x><a href=/pop target=_blank>Open</a>"
+    )
     assert desk.do("click", "aria/Open").ok
     assert brightness(desk, desk.browser.screenshot(), (500, 500)) == [(10, 200, 30)]
     assert desk.locate("aria/Pop", target=f"{desk.site.origin}/pop", ms=3_000).found

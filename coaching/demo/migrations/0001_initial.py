@@ -45,24 +45,18 @@ class Migration(migrations.Migration):
                 ("date", models.DateField()),
                 (
                     "status",
-                    models.CharField(
-                        choices=[("submitted", "Submitted")], default="submitted", max_length=10
-                    ),
+                    models.CharField(choices=[("submitted", "Submitted")], default="submitted", max_length=10),
                 ),
                 (
                     "release",
-                    models.PositiveSmallIntegerField(
-                        help_text="Release of the form the claim was filed with."
-                    ),
+                    models.PositiveSmallIntegerField(help_text="Release of the form the claim was filed with."),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
                 "ordering": ["-number"],
                 "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(("amount__gt", 0)), name="demo_claim_amount_positive"
-                    )
+                    models.CheckConstraint(condition=models.Q(("amount__gt", 0)), name="demo_claim_amount_positive")
                 ],
             },
         ),

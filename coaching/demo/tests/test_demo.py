@@ -64,9 +64,7 @@ def test_signing_in_leads_to_the_claims_and_signing_out_ends_it(client: Client) 
         ({"user_name": "", "password": ""}, "This field is required"),
     ],
 )
-def test_a_wrong_sign_in_is_told_and_keeps_no_cookie(
-    client: Client, given: dict[str, str], message: str
-) -> None:
+def test_a_wrong_sign_in_is_told_and_keeps_no_cookie(client: Client, given: dict[str, str], message: str) -> None:
     response = client.post("/demo/", given)
     assert response.status_code == 422
     assert message in text(response)
@@ -247,12 +245,7 @@ def test_the_bundled_recordings_fit_the_pages(client: Client, name: str) -> None
     pages = text(client.get("/demo/"))
     client.post("/demo/", {"user_name": recorded[2]["value"], "password": recorded[3]["value"]})
     pages += text(client.get("/demo/claims/")) + text(client.get("/demo/claims/new/"))
-    ids = [
-        alternative[0]
-        for step in recorded[2:]
-        for alternative in step["selectors"]
-        if alternative[0][0] == "#"
-    ]
+    ids = [alternative[0] for step in recorded[2:] for alternative in step["selectors"] if alternative[0][0] == "#"]
     assert len(ids) == 6
     for step in recorded[2:]:
         aria, css, xpath, pierce, *_ = (alternative[0] for alternative in step["selectors"])
