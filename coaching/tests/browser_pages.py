@@ -144,7 +144,9 @@ def desk(shared_desk: Desk) -> Iterator[Desk]:
         kept.clear()
     yield shared_desk
     tabs = shared_desk.browser._tabs
-    shared_desk.browser._run(lambda: [page.close() for page in tabs.open_pages() if page != tabs.main])
+    for page in tabs.open_pages():
+        if page != tabs.main:
+            shared_desk.browser._run(page.close)
     tabs.page = tabs.main
 
 

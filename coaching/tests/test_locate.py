@@ -231,7 +231,7 @@ def test_frames_inside_frames(desk: Desk) -> None:  # noqa: F811
     box = desk.browser._run(lambda: element().bounding_box())  # type: ignore[union-attr]
     assert located.box
     assert box
-    assert (located.box.x, located.box.y) == (pytest.approx(box["x"], abs=0.2), pytest.approx(box["y"], abs=0.2))
+    assert [located.box.x, located.box.y] == pytest.approx([box["x"], box["y"]], abs=0.2)
     assert "frame" in str(desk.locate("aria/Save inner", frame=[4]).problem)
     assert not desk.locate("aria/Save inner").found
 
