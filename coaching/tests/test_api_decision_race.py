@@ -17,7 +17,7 @@ from coaching.models import Decision, Session, Suggestion
 ROUNDS = 20
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_exactly_one_wins_and_the_other_learns_what_was_decided(
     coach: User,
     second_coach: User,

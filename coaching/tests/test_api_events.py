@@ -86,7 +86,7 @@ async def poll(path: str, query: str, token: str) -> tuple[int, dict[str, Any]]:
             return start["status"], json.loads(body)
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 async def test_waiting_ends_with_the_decision_and_with_the_event(
     coach: User, session: Session, suggestion: Suggestion
 ) -> None:
@@ -111,7 +111,7 @@ async def test_waiting_ends_with_the_decision_and_with_the_event(
     assert [one["seq"] for one in (await later)[1]["results"]] == [4]
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 async def test_nobody_waits_without_a_token(session: Session) -> None:
     status, _ = await poll(f"/api/v1/sessions/{session.session_id}/events/", "after=9&wait=50", "wrong")
     assert status == 401

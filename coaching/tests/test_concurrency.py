@@ -17,7 +17,7 @@ from coaching.models import Decision, Session, Suggestion, Workflow
 
 from .domain import assert_consistent, together
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_two_coaches_press_at_once(

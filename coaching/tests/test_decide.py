@@ -293,7 +293,7 @@ class TestSecrets:
         secret_session.refresh_from_db()
         assert set(decrypt(secret_session.encrypted_secrets)) == {"password"}
 
-    @pytest.mark.django_db(transaction=True, serialized_rollback=True)
+    @pytest.mark.django_db(transaction=True)
     def test_no_table_and_no_byte_of_the_files_holds_it(self, asked: Suggestion, coach: User) -> None:
         self.correct(asked, coach, value=self.NEW)
         stored = everything_stored()

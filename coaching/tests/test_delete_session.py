@@ -108,7 +108,7 @@ def test_a_negative_age_is_refused(db: None) -> None:
         cleanup("--max-age-days", "-1")
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_clean_up_of_many_takes_their_pictures_too(
     browser_workflow: Workflow, coach: User, ask: Callable[..., Suggestion], settings: Settings
 ) -> None:

@@ -19,7 +19,7 @@ from coaching import hub
 from coaching.actions.sessions import pause_session, resume_session
 from coaching.models import Session, SessionEvent
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 PROJECT = Path(__file__).resolve().parents[2]
 #: Longer than anything here takes; what is awaited comes much sooner.

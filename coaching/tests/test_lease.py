@@ -118,7 +118,7 @@ def test_of_another_machine_only_time_tells(session: Session) -> None:
     assert claim(session.pk)
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_of_many_workers_at_once_one_gets_it(session: Session) -> None:
     for _ in range(20):
         (won,) = [held for held in together(*[lambda: claim(session.pk)] * 6) if held is not None]

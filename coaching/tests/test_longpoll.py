@@ -21,7 +21,7 @@ from coaching.longpoll import MAX_WAIT_SECONDS, wait_seconds
 from coaching.models import Session, Suggestion
 from coachsite.asgi import HTTP_THREADS, application
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 PATIENCE = 20.0
 pause = sync_to_async(pause_session)

@@ -23,7 +23,7 @@ from coaching.models import Session, SessionEvent, Suggestion
 from coaching.pages import panel
 from coaching.routing import websocket_application
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 Ask = Callable[..., Suggestion]
 PATIENCE = 10.0

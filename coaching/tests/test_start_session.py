@@ -133,7 +133,7 @@ def test_a_secret_without_a_value_stops_the_start(browser_workflow: Workflow, co
     assert not Session.objects.exists()
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_no_secret_is_stored_in_the_clear(secret_workflow: Workflow, coach: User) -> None:
     session = start_session(secret_workflow, by=coach, variables={"password": "caught-a-tuna", "amount": "99.17"})
     stored = everything_stored()
