@@ -19,7 +19,7 @@ def describe_correction(suggestion: Suggestion, correction: Mapping[str, Any] | 
     """What was decided on, in words: the corrected action, else the suggested one."""
     if correction is None or not suggestion.session.workflow.is_browser:
         return suggestion.description
-    return describe(correction)
+    return describe(masked_action(dict(correction), suggestion.session))
 
 
 def masked_action(action: Any, session: Session) -> Any:

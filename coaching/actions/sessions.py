@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from .. import events, signals
 from ..exceptions import DuplicateExecution, IllegalTransition, InvalidInput
-from ..models import Session, Suggestion, Workflow
+from ..models import Session, Workflow
 from ..models.session import MAX_STEPS
 from ..secrets import decrypt, encrypt
 
@@ -141,15 +143,22 @@ def remember_browser(session: Session, *, url: str, viewport: tuple[int, int]) -
     Session.objects.filter(pk=session.pk).update(browser=session.browser)
 
 
+def keep_last_picture(session: Session, screenshot: bytes) -> None:
+    """Keeps the page as it was at the end, as PNG."""
+    session.last_picture.save(f"{session.session_id}/last.png", ContentFile(screenshot), save=False)
+    Session.objects.filter(pk=session.pk).update(last_picture=session.last_picture.name)
+
+
 def delete_session(session: Session) -> None:
     """Deletes the session with its suggestions, decisions, events and screenshots."""
     with transaction.atomic():
-        screenshots = list(session.suggestions.exclude(screenshot="").values_list("screenshot", flat=True))
-        storage = Suggestion._meta.get_field("screenshot").storage
+        pictures = [*session.suggestions.exclude(screenshot="").values_list("screenshot", flat=True)]
+        if session.last_picture:
+            pictures.append(session.last_picture.name)
         session_id = session.session_id
         session.delete()
-        for name in screenshots:
-            transaction.on_commit(partial(storage.delete, name), robust=True)
+        for name in pictures:
+            transaction.on_commit(partial(default_storage.delete, name), robust=True)
         transaction.on_commit(partial(signals.session_ended.send, sender=Session, session_id=session_id), robust=True)
 
 

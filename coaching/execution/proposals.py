@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ..actions.corrections import masked_action
 from ..actions.suggestions import Proposal
 from ..models import Session, StepVersion, Suggestion
 from ..recordings import describe, fill_known
@@ -77,7 +78,7 @@ def build_proposal(
         node_id=version.step.node_id,
         action_type=version.action_type,
         action=action,
-        description=describe(action),
+        description=describe(masked_action(action, session)),
         risk=version.risk,
         confidence=0.0 if error else round(found.certainty, 3) if found else 1.0,
         rationale="From the recording.",

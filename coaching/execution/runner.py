@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from ..actions.decisions import Answer, decide
-from ..actions.sessions import complete_session, remember_browser
+from ..actions.sessions import complete_session, keep_last_picture, remember_browser
 from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
 from ..exceptions import AlreadyDecided, SessionNotActive, StaleStep
 from ..models import Decision, Session, Suggestion
@@ -70,8 +70,6 @@ def _take_turn(lease: Lease) -> None:
         # Begun under a lease that is gone now: its worker died between the action and the note of its outcome.
         record_outcome(latest, Outcome.UNCERTAIN, error=UNCERTAIN)
         session.refresh_from_db()
-    if _complete_if_done(session):
-        return
     try:
         try:
             _with_browser(session, lease)
@@ -151,9 +149,17 @@ class _Turn:
         if latest and latest.awaits_outcome:
             self._perform(latest)
             return True
-        if _complete_if_done(self.session):
+        if self.session.current_step_index >= len(self.session.plan):
+            if not self.browser.reopened:
+                self._keep_last_picture()
+            complete_session(self.session, by=None)
             return False
         return self._propose(latest)
+
+    def _keep_last_picture(self) -> None:
+        """How the page looks in the end: what the last step has led to, which no suggestion shows."""
+        _, screenshot = self._look()
+        keep_last_picture(self.session, screenshot)
 
     def _propose(self, latest: Suggestion | None) -> bool:
         """Puts the current step to the coach, or in AUTO to the policy, which accepts where there is no trouble."""

@@ -121,6 +121,10 @@ class Session(models.Model):
         default=dict, help_text="Where its browser was last: {url, viewport}; empty before the first."
     )
 
+    last_picture = models.FileField(
+        upload_to="screenshots/", max_length=200, blank=True, help_text="The page as it was when the session completed."
+    )
+
     objects: ClassVar[SessionQuerySet] = SessionQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:

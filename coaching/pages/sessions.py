@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
+from django.db.models.fields.files import FieldFile
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -192,14 +193,22 @@ def session_delete(request: HttpRequest, session_id: str) -> HttpResponseBase:
 
 @page(roles.VIEW)
 def screenshot(request: HttpRequest, session_id: str, n: int) -> HttpResponseBase:  # noqa: ARG001
-    suggestion = get_object_or_404(Suggestion, session__session_id=session_id, n=n)
-    if not suggestion.screenshot:
-        raise Http404("This suggestion has no screenshot.")
+    return _picture(get_object_or_404(Suggestion, session__session_id=session_id, n=n).screenshot)
+
+
+@page(roles.VIEW)
+def last_picture(request: HttpRequest, session_id: str) -> HttpResponseBase:  # noqa: ARG001
+    return _picture(get_object_or_404(Session, session_id=session_id).last_picture)
+
+
+def _picture(kept: FieldFile) -> HttpResponseBase:
+    if not kept:
+        raise Http404("There is no picture.")
     try:
-        file = suggestion.screenshot.open("rb")
+        file = kept.open("rb")
     except FileNotFoundError:
-        raise Http404("The screenshot is gone.") from None
+        raise Http404("The picture is gone.") from None
     response = FileResponse(file, content_type="image/png")
-    # A suggestion's picture never changes; only this person's own browser may keep it.
+    # A picture never changes; only this person's own browser may keep it.
     response["Cache-Control"] = "private, max-age=86400, immutable"
     return response

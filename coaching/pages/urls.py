@@ -28,5 +28,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/<slug:session_id>/complete/", sessions.session_complete, name="session-complete"),
     path("sessions/<slug:session_id>/abandon/", sessions.session_abandon, name="session-abandon"),
     path("sessions/<slug:session_id>/delete/", sessions.session_delete, name="session-delete"),
+    path("sessions/<slug:session_id>/screenshots/last.png", sessions.last_picture, name="session-last-picture"),
     path("sessions/<slug:session_id>/screenshots/<int:n>.png", sessions.screenshot, name="suggestion-screenshot"),
 ]

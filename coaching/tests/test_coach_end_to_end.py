@@ -159,6 +159,7 @@ def test_all_five_decisions_through_kill_9_to_one_claim(site: LiveSite, coach_pa
         ("Train to Ghent, corrected", 42.5, 1)
     ]
     expect(page.locator("#panel-stats")).to_contain_text("made 13")
+    expect(page.get_by_alt_text("The page as it was in the end")).to_be_visible()
 
 
 def test_the_next_release_is_asked_about_and_never_clicked_wrong(

@@ -1,0 +1,278 @@
+"""The loop of one session against a real Chromium and a real site, one worker's turn at a time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from coaching.actions.decisions import Answer, decide
+from coaching.actions.sessions import abandon_session, delete_session, pause_session, resume_session, start_session
+from coaching.actions.suggestions import begin_performing
+from coaching.actions.workflows import create_workflow
+from coaching.execution.chromium import running_endpoint, stop_chromium
+from coaching.execution.recovery import close_browser_of, sweep
+from coaching.execution.runner import BROWSER_LOST, advance, profile_of
+from coaching.models import Session, Suggestion, Workflow
+from coaching.tests.browser_pages import Site, serve
+from coaching.tests.domain import everything_stored
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db]
+
+FORM = """<form action=/done method=post>
+<label>Amount <input name=amount></label> <label>Password <input name=p type=password></label>
+<button>Save</button></form>"""
+SECRET = "hunter-two-is-long"
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve() as running:
+        running.pages |= {"/": FORM, "/done": "<h1>Saved</h1>"}
+        yield running
+
+
+@pytest.fixture
+def workflow(site: Site, owner: User) -> Workflow:
+    made = create_workflow(
+        workflow_id="form",
+        name="Form",
+        executor="browser",
+        steps=[
+            {"node_id": "open", "action": {"type": "navigate", "url": f"{site.origin}/"}},
+            {"node_id": "amount", "action": _step("change", "Amount", value="{{ amount }}")},
+            {"node_id": "password", "action": _step("change", "Password", value="{{ password }}")},
+            {"node_id": "save", "action": _step("click", "Save", offsetX=2, offsetY=2, timeout=500)},
+        ],
+        by=owner,
+    )
+    made.variables.create(name="amount", label="Amount", default="7")
+    made.variables.create(name="password", label="Password", secret=True)
+    return made
+
+
+def _step(kind: str, name: str, **rest: Any) -> dict[str, Any]:
+    return {"type": kind, "selectors": [[f"aria/{name}"]], "target": "main", **rest}
+
+
+@pytest.fixture
+def session(workflow: Workflow, coach: User) -> Iterator[Session]:
+    started = start_session(workflow, by=coach, variables={"password": SECRET})
+    yield started
+    stop_chromium(profile_of(started.session_id))
+
+
+def asked(session: Session) -> Suggestion:
+    """The open suggestion after a worker's turn."""
+    advance(session.pk)
+    session.refresh_from_db()
+    suggestion = session.open_suggestion()
+    assert suggestion, f"nothing is asked in a session that is {session.status}"
+    return suggestion
+
+
+def answered(session: Session, kind: str = "accept", *, by: User, **rest: Any) -> None:
+    decide(asked(session), Answer(decision=kind, **rest), by=by)
+
+
+def test_each_step_is_asked_performed_and_the_session_completes(session: Session, coach: User, site: Site) -> None:
+    for index, words in enumerate((f"Open {site.origin}/", "Type “7” into “Amount”", "Type “***” into “Password”")):
+        suggestion = asked(session)
+        assert (suggestion.step_index, suggestion.description) == (index, words)
+        assert suggestion.screenshot.read().startswith(b"\x89PNG")
+        decide(suggestion, Answer(decision="accept"), by=coach)
+    target = asked(session).target
+    assert target
+    assert target["found"]
+    assert target["box"]["width"] > 0
+    answered(session, by=coach)
+    advance(session.pk)
+    session.refresh_from_db()
+    assert session.status == "completed"
+    assert site.visits.count("POST /done") == 1
+    assert set(session.suggestions.values_list("outcome", flat=True)) == {"performed"}
+    assert session.last_picture.read().startswith(b"\x89PNG")
+
+
+def test_a_secret_is_in_no_row_and_no_log(session: Session, coach: User, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="coaching"):
+        for _ in range(4):
+            answered(session, by=coach)
+        advance(session.pk)
+    assert SECRET not in everything_stored()
+    assert SECRET not in caplog.text
+
+
+def test_a_failed_action_is_asked_again_with_the_reason(session: Session, coach: User, site: Site) -> None:
+    site.pages["/"] = FORM + "<div style='position: fixed; inset: 0'>Cookies</div>"
+    for _ in range(4):
+        answered(session, by=coach)
+    again = asked(session)
+    assert (again.step_index, again.attempt, again.asked_because) == (3, 2, "trouble")
+    assert "covered" in again.error
+    assert [d.execution_success for d in session.decisions.order_by("pk")] == [True, True, True, False]
+    assert session.current_step_index == 3
+    assert site.visits.count("POST /done") == 0
+
+
+def test_what_is_not_found_is_a_question_and_never_an_action(session: Session, coach: User, site: Site) -> None:
+    site.pages["/"] = FORM.replace("Save", "Send the form")
+    for _ in range(3):
+        answered(session, by=coach)
+    question = asked(session)
+    assert question.asked_because == "trouble"
+    assert "“Save” was not found" in question.error
+    decide(question, Answer(decision="accept"), by=coach)
+    again = asked(session)
+    assert (again.attempt, again.n) == (2, question.n + 1)
+    question.refresh_from_db()
+    assert question.outcome == "not_performed"
+    assert question.decision.execution_success is None
+    assert site.visits.count("POST /done") == 0
+
+
+def test_a_lost_browser_is_told_and_nothing_is_performed_in_the_new_one(
+    session: Session, coach: User, site: Site
+) -> None:
+    answered(session, by=coach)
+    decide(asked(session), Answer(decision="accept"), by=coach)
+    stop_chromium(profile_of(session.session_id))
+    again = asked(session)
+    assert (again.step_index, again.asked_because, again.error) == (1, "trouble", BROWSER_LOST)
+    assert again.page["url"] == f"{site.origin}/"
+    assert session.suggestions.get(n=again.n - 1).outcome == "not_performed"
+
+
+def test_resuming_after_the_browser_was_lost_asks_anew(session: Session, coach: User) -> None:
+    first = asked(session)
+    pause_session(session, by=coach)
+    stop_chromium(profile_of(session.session_id))
+    resume_session(session, by=coach)
+    again = asked(session)
+    first.refresh_from_db()
+    assert (first.status, again.n, again.error) == ("withdrawn", 2, BROWSER_LOST)
+
+
+def test_resuming_with_the_browser_there_keeps_the_question(session: Session, coach: User) -> None:
+    first = asked(session)
+    pause_session(session, by=coach)
+    resume_session(session, by=coach)
+    assert asked(session).pk == first.pk
+
+
+def test_an_action_whose_worker_died_is_uncertain_and_not_repeated(session: Session, coach: User, site: Site) -> None:
+    for _ in range(3):
+        answered(session, by=coach)
+    suggestion = asked(session)
+    decide(suggestion, Answer(decision="accept"), by=coach)
+    assert begin_performing(suggestion)
+    again = asked(session)
+    suggestion.refresh_from_db()
+    assert (suggestion.outcome, suggestion.decision.execution_success) == ("uncertain", None)
+    assert (again.step_index, again.attempt, again.asked_because) == (3, 2, "trouble")
+    assert site.visits.count("POST /done") == 0
+
+
+def test_a_paused_session_does_nothing(session: Session, coach: User) -> None:
+    decide(asked(session), Answer(decision="accept"), by=coach)
+    pause_session(session, by=coach)
+    advance(session.pk)
+    assert session.suggestions.get().performing_since is None
+    resume_session(session, by=coach)
+    assert asked(session).step_index == 1
+
+
+def test_an_unsupported_step_stops_for_the_coach_in_auto_too(workflow: Workflow, coach: User, owner: User) -> None:
+    custom = {"type": "customStep", "name": "selenium-ide:executeScript", "parameters": {}}
+    other = create_workflow(
+        workflow_id="odd", name="Odd", executor="browser", steps=[{"node_id": "script", "action": custom}], by=owner
+    )
+    session = start_session(other, by=coach, mode="auto")
+    try:
+        question = asked(session)
+        assert (question.asked_because, question.is_supported) == ("trouble", False)
+        decide(question, Answer(decision="manual"), by=coach)
+        advance(session.pk)
+        session.refresh_from_db()
+        assert session.status == "completed"
+    finally:
+        stop_chromium(profile_of(session.session_id))
+
+
+def test_auto_asks_on_trouble_alone_and_goes_on_after_it(workflow: Workflow, coach: User, site: Site) -> None:
+    site.pages["/"] = FORM.replace("Save", "Send the form")
+    session = start_session(workflow, by=coach, mode="auto", variables={"password": SECRET})
+    try:
+        question = asked(session)
+        assert (question.step_index, question.asked_because) == (3, "trouble")
+        assert {d.decided_by for d in session.decisions.all()} == {"policy"}
+        correction = _step("click", "Send the form", offsetX=2, offsetY=2)
+        decide(question, Answer(decision="correct", correction=correction), by=coach)
+        advance(session.pk)
+        session.refresh_from_db()
+        assert session.status == "completed"
+        assert site.visits.count("POST /done") == 1
+    finally:
+        stop_chromium(profile_of(session.session_id))
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest/", "http://2852039166/", "file:///etc/passwd"])
+def test_forbidden_addresses_are_refused_by_the_executor(
+    workflow: Workflow, session: Session, coach: User, url: str
+) -> None:
+    question = asked(session)
+    # Past the checks of import and correction, as a variable or an old row could be.
+    Suggestion.objects.filter(pk=question.pk).update(action={"type": "navigate", "url": url})
+    decide(question, Answer(decision="accept"), by=coach)
+    again = asked(session)
+    assert (again.step_index, again.asked_because) == (0, "trouble")
+    assert session.suggestions.get(n=1).outcome in {"failed", "not_performed"}
+    assert again.page["url"] == "about:blank"
+
+
+def test_a_session_deleted_under_the_worker_ends_quietly(session: Session, coach: User) -> None:
+    pk, session_id = session.pk, session.session_id
+    asked(session)
+    delete_session(session)
+    advance(pk)
+    assert close_browser_of(session_id)
+    assert not profile_of(session_id).exists()
+
+
+def test_the_sweep_closes_the_browser_of_an_ended_session(session: Session, coach: User) -> None:
+    asked(session)
+    profile = profile_of(session.session_id)
+    assert running_endpoint(profile)
+    abandon_session(session, by=coach)
+    assert sweep().browsers_closed == 1
+    assert running_endpoint(profile) is None
+    assert not profile.exists()
+
+
+def test_no_chromium_is_said_in_words_and_nothing_is_lost(
+    session: Session, coach: User, settings: Any, tmp_path: Path
+) -> None:
+    works = settings.CHROMIUM_PATH
+    settings.CHROMIUM_PATH = str(tmp_path / "nothing")
+    question = asked(session)
+    assert question.asked_because == "trouble"
+    assert "CHROMIUM_PATH" in question.error
+    settings.CHROMIUM_PATH = works
+    decide(question, Answer(decision="accept"), by=coach)
+    assert asked(session).step_index == 1
+
+
+def test_events_tell_the_whole_story(session: Session, coach: User) -> None:
+    answered(session, by=coach)
+    asked(session)
+    stories = list(session.events.order_by("seq").values_list("type", flat=True))
+    assert stories == [
+        "session.created", "suggestion.opened", "decision.recorded", "step.performing", "step.performed",
+        "suggestion.opened",
+    ]  # fmt: skip
+    assert SECRET not in json.dumps(list(session.events.values_list("data", flat=True)))
