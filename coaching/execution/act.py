@@ -65,9 +65,12 @@ class Act:
         return self.tabs.frame_for(self.action, self.deadline)
 
     def element(self) -> ElementHandle:
+        """The target. Raises `Refused` if there is none, or none any more."""
+        if not self.located.has_target:
+            raise Refused("The step does not say which element it is about.")
         element = self.located.element()
         if element is None:
-            raise Refused("The step does not say which element it is about.")
+            raise Refused(f"{self.name} vanished from the page before it could be used.", gone=True)
         return element
 
 

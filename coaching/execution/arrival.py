@@ -6,64 +6,30 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Frame, Page, Request
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from .act import Act, Refused
+from .journey import Journey
 from .tabs import Tabs, context_gone
 from .urls import ForbiddenUrl, check_destination, place, same_place
 
 POLL_MS = 5
+ROUND_TRIP_MS = 1_000
 #: How long a page may go on redirecting after it loaded before its address is judged.
 REDIRECT_MS = 1_000
 ERROR_PAGE = "chrome-error://"
-
-
-class Journey:
-    """What the main frame of a page does while an action is performed."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.moved = False
-        self._under_way: set[Request] = set()
-
-    def __enter__(self) -> Journey:
-        self.page.on("request", self._on_request)
-        self.page.on("requestfinished", self._on_request_ended)
-        self.page.on("requestfailed", self._on_request_ended)
-        self.page.on("framenavigated", self._on_navigated)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.page.remove_listener("request", self._on_request)
-        self.page.remove_listener("requestfinished", self._on_request_ended)
-        self.page.remove_listener("requestfailed", self._on_request_ended)
-        self.page.remove_listener("framenavigated", self._on_navigated)
-
-    @property
-    def begun(self) -> bool:
-        return bool(self._under_way)
-
-    def _on_request(self, request: Request) -> None:
-        if request.is_navigation_request() and request.frame == self.page.main_frame:
-            self._under_way.add(request)
-
-    def _on_request_ended(self, request: Request) -> None:
-        self._under_way.discard(request)
-
-    def _on_navigated(self, frame: Frame) -> None:
-        if frame == self.page.main_frame:
-            self.moved = True
+#: Steps that only look, or set up.
+LEADS_NOWHERE = frozenset({"setViewport", "emulateNetworkConditions", "waitForElement", "waitForExpression"})
 
 
 def performed_with_arrival(act: Act, handler: Callable[[Act], None]) -> None:
     """Runs the handler, then waits for the navigation that it begins or that the step asserts. Raises `Refused`."""
     asserted = [event for event in act.action.get("assertedEvents") or [] if event.get("type") == "navigation"]
-    with Journey(act.page) as journey:
-        handler(act)
-        if act.page.is_closed():
-            return
-        if act.action["type"] != "navigate":
+    journey = act.tabs.journey(act.page)
+    journey.start()
+    handler(act)
+    if not act.page.is_closed():
+        if act.action["type"] != "navigate" and (asserted or act.action["type"] not in LEADS_NOWHERE):
             _wait(act, journey, asserted[-1].get("url") if asserted else None, must_move=bool(asserted))
         if asserted:
             _check_asserted(act, str(asserted[-1].get("url") or ""))
@@ -85,12 +51,8 @@ def guard(tabs: Tabs) -> None:
 
 
 def _wait(act: Act, journey: Journey, asserted_url: str | None, *, must_move: bool) -> None:
-    try:
-        # A round trip through the page: a navigation that the action caused is announced by the time it is back.
-        act.page.evaluate("() => 0")
-    except PlaywrightError as error:
-        if not context_gone(error):
-            raise
+    if not (journey.begun or journey.moved):
+        _round_trip(act)
     while not journey.moved and (must_move or journey.begun):
         if act.late:
             where = f" to {place(asserted_url)}" if asserted_url else ""
@@ -103,6 +65,21 @@ def _wait(act: Act, journey: Journey, asserted_url: str | None, *, must_move: bo
         act.page.wait_for_load_state("load", timeout=act.left_ms)
     except PlaywrightTimeout:
         raise Refused(f"The page {place(act.page.url)} did not finish loading in {act.limit_words}.") from None
+
+
+def _round_trip(act: Act) -> None:
+    """After it, a navigation that the action caused has been announced.
+
+    Not by `evaluate`: sent in the moment in which a navigation begins, it comes back only when that has ended.
+    """
+    try:
+        act.page.wait_for_selector("html", state="attached", timeout=min(ROUND_TRIP_MS, act.left_ms))
+    except PlaywrightTimeout:
+        # Then the page is busy leaving, and the journey has heard of it.
+        return
+    except PlaywrightError as error:
+        if not context_gone(error):
+            raise
 
 
 def _check_asserted(act: Act, asserted_url: str) -> None:

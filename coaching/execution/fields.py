@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from playwright.sync_api import ElementHandle
@@ -27,10 +28,10 @@ WANTED_FORMS = {
 def change(act: Act) -> None:
     """Makes the field hold the step's value. Raises `Refused`."""
     element = act.element()
-    facts: dict[str, Any] = element.evaluate(f"element => {HELPERS}.field(element)")
+    facts = act.located.field or element.evaluate(f"element => {HELPERS}.field(element)")
     value = str(act.action.get("value", ""))
     if facts["options"] is not None:
-        _select(act, element, value)
+        _select(act, element, facts["options"], value)
     elif facts["type"] in ("checkbox", "radio"):
         _tick(act, element, facts["type"], value)
     elif facts["type"] in UNSETTABLE:
@@ -42,7 +43,7 @@ def change(act: Act) -> None:
         _fill(act, element, facts, value)
 
 
-def _fill(act: Act, element: ElementHandle, facts: dict[str, Any], value: str) -> None:
+def _fill(act: Act, element: ElementHandle, facts: Mapping[str, Any], value: str) -> None:
     if facts["maxlength"] is not None and len(value) > facts["maxlength"]:
         raise Refused(f"{act.name} takes at most {facts['maxlength']} characters, and the value is longer.")
     wanted = WANTED_FORMS.get(facts["type"])
@@ -70,9 +71,8 @@ def _tick(act: Act, element: ElementHandle, kind: str, value: str) -> None:
         raise refusal(act, element, error) from None
 
 
-def _select(act: Act, element: ElementHandle, value: str) -> None:
+def _select(act: Act, element: ElementHandle, options: list[list[Any]], value: str) -> None:
     while True:
-        options = element.evaluate(f"element => {HELPERS}.field(element).options")
         index = _option(options, value)
         if index is not None:
             break
@@ -80,6 +80,7 @@ def _select(act: Act, element: ElementHandle, value: str) -> None:
             raise Refused(f"{act.name} has no such option. {_offered(options)}")
         # Lists that depend on another field are filled a moment later.
         act.page.wait_for_timeout(POLL_MS)
+        options = element.evaluate(f"element => {HELPERS}.field(element).options")
     if options[index][2]:
         raise Refused(f"This option of {act.name} is disabled. {_offered(options)}")
     try:

@@ -578,7 +578,10 @@
       report.box = boxOf(element);
       report.byLabel = diagnose(element).labelled;
       report.plain = !element.matches('canvas, svg, svg *, img, map, area, video, [role="slider"], input[type="range"]');
-      return {report, element};
+      if (type === 'change') report.field = field(element);
+      count += 1;
+      kept = {token: `${performance.timeOrigin} ${count}`, element};
+      return {...report, token: kept.token};
     }
     if (elements.length && report.state !== 'hidden') {
       intoView(elements[0]);
@@ -593,8 +596,13 @@
       const others = similar(selectors, type).elements.filter((other) => !elements.includes(other));
       report.candidates = [...report.candidates, ...candidates(others.slice(0, 4), type)];
     }
-    return {report, element: null};
+    return report;
   }
+
+  // The latest element that was found, so that using it does not begin with searching it again.
+  let kept = {token: '', element: null};
+  let count = 0;
+  const keptElement = (token) => (kept.token === token && kept.element.isConnected ? kept.element : null);
 
   /** For waitForElement: does what the selectors find fit `count`, `operator`, properties and attributes? */
   function matches({selectors, count, operator, properties, attributes}) {
@@ -650,6 +658,6 @@
   }
 
   Object.defineProperty(globalThis, KEY, {
-    value: Object.freeze({locate, matches, diagnose, field, describe}), configurable: true, enumerable: false,
+    value: Object.freeze({locate, matches, diagnose, field, keptElement}), configurable: true, enumerable: false,
   });
 })();

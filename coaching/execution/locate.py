@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
-from playwright.sync_api import ElementHandle, Frame, JSHandle
+from playwright.sync_api import ElementHandle, Frame
 from playwright.sync_api import Error as PlaywrightError
 
-from .tabs import TabMissing, Tabs, context_gone
+from .tabs import HELPERS, TabMissing, Tabs, context_gone
 
 DEFAULT_TIMEOUT_MS = 5_000
 TIMEOUT_BOUNDS_MS = (1, 30_000)
@@ -68,7 +69,7 @@ class Located:
     """Where an action's target is, or the question it raises.
 
     `certainty` is 0 to 1: the trust of the best selector, lowered by the share of selectors that find nothing; 1 for
-    an action that needs no target. The handle is valid only within the attachment that made it.
+    an action that needs no target. The element is at hand only within the attachment that found it.
     """
 
     found: bool
@@ -82,8 +83,11 @@ class Located:
     plain: bool = True
     #: Whether its label lies over it and takes the clicks meant for it.
     by_label: bool = False
-    handle: JSHandle | None = field(default=None, repr=False, compare=False)
-    frame: Frame | None = field(default=None, repr=False, compare=False)
+    #: For `change`: what kind of field it is, as `field` of locate.js tells it.
+    field: Mapping[str, Any] | None = None
+    #: With these the page hands out the element that was found.
+    frame: Frame | None = dataclass_field(default=None, repr=False, compare=False)
+    token: str | None = dataclass_field(default=None, repr=False, compare=False)
 
     def as_target(self) -> dict[str, Any]:
         """`{found, selector, box, candidates}` of the contract."""
@@ -94,9 +98,22 @@ class Located:
             "candidates": [{**vars(one), "box": vars(one.box)} for one in self.candidates],
         }
 
+    @property
+    def has_target(self) -> bool:
+        return self.frame is not None
+
     def element(self) -> ElementHandle | None:
-        """The element itself, None for an action without a target."""
-        return self.handle.get_property("element").as_element() if self.handle else None
+        """The element itself; None if it is gone from the page, or the page with it."""
+        if self.frame is None:
+            return None
+        try:
+            handle = self.frame.evaluate_handle(f"token => {HELPERS}.keptElement(token)", self.token)
+        except PlaywrightError as error:
+            # On a new page the helpers are not yet there, or know nothing of the old one.
+            if context_gone(error) or "Cannot read properties of undefined" in str(error):
+                return None
+            raise
+        return handle.as_element()
 
 
 def timeout_in(action: Mapping[str, Any], timeout_ms: int | None = None) -> int:
@@ -122,8 +139,7 @@ def locate(tabs: Tabs, action: Mapping[str, Any], *, timeout_ms: int | None = No
             frame = tabs.frame_for(action, deadline)
             wait = max(0.0, (deadline - time.monotonic()) * 1000)
             try:
-                handle = tabs.call(frame, "locate", {**query, "wait": wait})
-                return _told(handle, handle.evaluate("outcome => outcome.report"), frame, query["selectors"])
+                return _told(tabs.call(frame, "locate", {**query, "wait": wait}), frame, query["selectors"])
             except PlaywrightError as error:
                 if not context_gone(error) or time.monotonic() >= deadline + 1:
                     raise
@@ -143,7 +159,7 @@ def _chains(selectors: Any) -> list[list[str]]:
     return [[entry] if isinstance(entry, str) else list(entry) for entry in selectors]
 
 
-def _told(handle: JSHandle, report: dict[str, Any], frame: Frame, selectors: list[list[str]]) -> Located:
+def _told(report: dict[str, Any], frame: Frame, selectors: list[list[str]]) -> Located:
     offset = _offset(frame)
     if report["state"] == "found":
         return Located(
@@ -154,8 +170,9 @@ def _told(handle: JSHandle, report: dict[str, Any], frame: Frame, selectors: lis
             name=report["name"],
             plain=report["plain"],
             by_label=report["byLabel"],
-            handle=handle,
+            field=report.get("field"),
             frame=frame,
+            token=report["token"],
         )
     candidates = tuple(
         Candidate(one["selector"], one["description"], _box(one["box"], offset)) for one in report["candidates"]

@@ -59,7 +59,7 @@ def perform(
     deadline = time.monotonic() + limit / 1000
     tabs.dialogs.clear()
     try:
-        if located is None or (needs_target(action) and located.found and located.handle is None):
+        if located is None or (needs_target(action) and located.found and not located.has_target):
             located = locate(tabs, action, timeout_ms=limit)
         if not located.found:
             return Performed(ok=False, reason=located.problem)
@@ -228,7 +228,7 @@ def _unknown_key(error: PlaywrightError) -> Exception:
 
 def _scroll(act: Act) -> None:
     point = {"left": act.action.get("x") or 0, "top": act.action.get("y") or 0, "behavior": "instant"}
-    if act.located.handle is not None:
+    if act.located.has_target:
         act.element().evaluate("(element, point) => element.scrollTo(point)", point)
     else:
         act.frame().evaluate("point => window.scrollTo(point)", point)
@@ -272,7 +272,7 @@ def _wait_for_element(act: Act) -> None:
 
 def _now(act: Act, query: dict[str, Any]) -> bool | None:
     try:
-        return bool(act.tabs.call(act.frame(), "matches", query).json_value())
+        return bool(act.tabs.call(act.frame(), "matches", query))
     except PlaywrightError as error:
         if context_gone(error):
             return None

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, CDPSession, Dialog, Frame, JSHandle, Page, Playwright
+from playwright.sync_api import BrowserContext, CDPSession, Dialog, Frame, Page, Playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from .chromium import Endpoint
+from .journey import Journey
 from .urls import same_place
 
 LOCATE_JS = Path(__file__).with_name("locate.js").read_text(encoding="utf-8")
@@ -34,6 +35,7 @@ class Tabs:
         self._state_path = profile / STATE_FILE
         self._sessions: dict[Page | Frame, CDPSession] = {}
         self._installed: set[CDPSession] = set()
+        self._journeys: dict[Page, Journey] = {}
         self._held_here: set[str] = set()
         self.state = self._read_state()
         if fresh:
@@ -131,8 +133,16 @@ class Tabs:
 
     def cdp(self, page: Page | Frame) -> CDPSession:
         if page not in self._sessions:
-            self._sessions[page] = self._context.new_cdp_session(page)
+            session = self._sessions[page] = self._context.new_cdp_session(page)
+            session.send("Page.enable")
         return self._sessions[page]
+
+    def journey(self, page: Page) -> Journey:
+        """The listener to the tab's navigations, which hears them from the first call on."""
+        if page not in self._journeys:
+            session = self.cdp(page)
+            self._journeys[page] = Journey(page, session, next(frame_ids(session)))
+        return self._journeys[page]
 
     def separate_sessions(self, page: Page) -> list[CDPSession]:
         """Sessions of those frames of the page that live in processes of their own."""
@@ -145,17 +155,17 @@ class Tabs:
                     raise
         return sessions
 
-    def call(self, frame: Frame, function: str, argument: Any = None) -> JSHandle:
-        """Calls a function of locate.js in the frame, installing it where it is missing."""
+    def call(self, frame: Frame, function: str, argument: Any = None) -> Any:
+        """What a function of locate.js returns in the frame; installs it where it is missing."""
         expression = f"argument => {HELPERS}.{function}(argument)"
         self._prepare(frame)
         try:
-            return frame.evaluate_handle(expression, argument)
+            return frame.evaluate(expression, argument)
         except PlaywrightError as error:
             if "Cannot read properties of undefined" not in str(error):
                 raise
         self._install(self.cdp(frame))
-        return frame.evaluate_handle(expression, argument)
+        return frame.evaluate(expression, argument)
 
     def _prepare(self, frame: Frame) -> None:
         session = self.cdp(frame.page)
@@ -167,7 +177,6 @@ class Tabs:
                 session.send("Accessibility.getRootAXNode", {"frameId": frame_id})
 
     def _install(self, session: CDPSession) -> None:
-        session.send("Page.enable")
         script = {"source": LOCATE_JS, "includeCommandLineAPI": True, "runImmediately": True}
         session.send("Page.addScriptToEvaluateOnNewDocument", script)
         # Without a living accessibility tree Chrome builds one anew for every single name it is asked for.

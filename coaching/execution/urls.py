@@ -28,10 +28,11 @@ RESOLVER_RULES = ", ".join(
     for pattern in (
         "169.254.*",
         "100.100.100.200",
-        "[fd00:ec2::254]",
+        # An exact pattern in brackets matches nothing in Chromium; one that ends in a star does.
+        "[fd00:ec2::254]*",
         "[fe80:*",
         "[::ffff:a9fe:*",
-        "[::ffff:6464:64c8]",
+        "[::ffff:6464:64c8]*",
         *(spelling for name in sorted(METADATA_NAMES) for spelling in (name, f"{name}.")),
     )
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,15 @@ def document(body: str) -> str:
     return f"<!doctype html><html lang=en><title>Claims</title><meta charset=utf-8><body>{body}</body></html>"
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that hangs up before the answer is no fault; anything else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serve() -> Iterator[Site]:
     """A site that runs until the end of the block."""
@@ -75,8 +85,7 @@ def serve() -> Iterator[Site]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Says nothing: test output is for failures."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     site.origin = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from coaching.execution.browser import BrowserThread
-from coaching.execution.chromium import stop_chromium
+from coaching.execution.browser import BrowserThread, attach
+from coaching.execution.chromium import find_chromium, stop_chromium
 
-from .browser_pages import Desk, browser_thread, desk, own_desk, serve, shared_desk  # noqa: F401
+from .browser_pages import VIEWPORT, Desk, browser_thread, desk, own_desk, serve, shared_desk  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
@@ -53,12 +53,6 @@ def test_forbidden_destinations_are_refused_before_going_there(desk: Desk, url: 
     assert desk.browser.url == f"{desk.site.origin}/"
 
 
-def test_a_redirect_to_a_metadata_service_does_not_get_there(desk: Desk) -> None:  # noqa: F811
-    desk.site.redirects["/out"] = "http://169.254.169.254/latest/meta-data"
-    done = desk.do("navigate", url=f"{desk.site.origin}/out")
-    assert done.reason == "/out could not be opened: there is no such host."
-
-
 def test_a_server_that_fails_or_is_not_there(desk: Desk) -> None:  # noqa: F811
     desk.site.failing.add("/broken")
     assert desk.do("navigate", url=f"{desk.site.origin}/broken").reason == "The server answered /broken with error 500."
@@ -93,6 +87,16 @@ def test_a_click_whose_page_is_still_coming_is_uncertain(desk: Desk) -> None:  #
     done = desk.do("click", "aria/Go", ms=500)
     release.set()
     assert (done.ok, done.uncertain) == (False, True)
+
+
+def test_after_a_page_that_never_came_the_next_step_works(desk: Desk) -> None:  # noqa: F811
+    release = desk.site.held["/slow"] = threading.Event()
+    desk.show("<form action=/slow><input aria-label=Search></form>")
+    assert desk.do("click", "aria/Search").ok
+    assert desk.do("keyDown", key="Enter", ms=500).uncertain
+    desk.show("<button>Next</button>", path="/next")
+    assert desk.do("click", "aria/Next").ok
+    release.set()
 
 
 def test_a_click_that_moves_to_the_wrong_page(desk: Desk) -> None:  # noqa: F811
@@ -465,3 +469,51 @@ def test_a_tab_behind_another_can_be_pictured(desk: Desk) -> None:  # noqa: F811
     assert brightness(desk, desk.browser.screenshot(), (500, 500)) == [(10, 200, 30)]
     assert desk.locate("aria/Pop", target=f"{desk.site.origin}/pop", ms=3_000).found
     assert brightness(desk, desk.browser.screenshot(), (500, 500)) == [(1, 2, 3)]
+
+
+def test_a_frame_in_a_process_of_its_own(browser_thread: BrowserThread, tmp_path: Path) -> None:  # noqa: F811
+    program = tmp_path / "chromium-with-isolated-sites"
+    program.write_text(f'#!/bin/sh\nexec {find_chromium(None)} --site-per-process "$@"\n')
+    program.chmod(0o755)
+    profile = tmp_path / "profile"
+    try:
+        with serve() as site:
+            site.pages["/pay"] = (
+                f"<body style='margin: 0'><p style='margin: 0; height: 40px'>{SECRET}</p><button>Pay</button>"
+            )
+            other = site.origin.replace("127.0.0.1", "localhost")
+            with attach(profile, chromium=program, viewport=VIEWPORT, thread=browser_thread) as browser:
+                desk = Desk(site, browser)
+                desk.show(f"<body style='margin: 0'><iframe src={other}/pay frameborder=0></iframe>")
+                assert len(browser._run(lambda: browser._tabs.separate_sessions(browser._page))) == 1
+                assert desk.do("click", "aria/Pay", frame=[0]).ok
+                assert brightness(desk, browser.screenshot(hide=[SECRET]), (20, 20)) == [(61, 61, 61)]
+    finally:
+        stop_chromium(profile)
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "metadata.google.internal."]
+)
+def test_chromium_itself_knows_no_metadata_service(desk: Desk, host: str) -> None:  # noqa: F811
+    desk.site.redirects["/out"] = f"http://{host}/"
+    assert (
+        desk.do("navigate", url=f"{desk.site.origin}/out").reason == "/out could not be opened: there is no such host."
+    )
+
+
+def test_a_message_left_open_by_a_client_does_not_hold_the_next(
+    browser_thread: BrowserThread,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    profile = tmp_path / "profile"
+    try:
+        with serve() as site:
+            with own_desk(profile, browser_thread, site) as desk:
+                desk.show("<button>Save</button><script>window.told = 0</script>")
+                desk.js("void setTimeout(() => { told = 1; alert('Session ends soon'); told = 2 }, 50)")
+            with own_desk(profile, browser_thread, site, expected=True) as desk:
+                assert desk.do("waitForExpression", expression="told === 2").ok
+                assert desk.do("click", "aria/Save").ok
+    finally:
+        stop_chromium(profile)
