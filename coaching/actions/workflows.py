@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,8 @@ from ..recordings import (
     parse_recording,
     validate_step,
 )
-from ..secrets import encrypt
-from .sessions import delete_session
+from ..secrets import decrypt, encrypt
+from .sessions import delete_session, hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +192,36 @@ def set_variable_default(variable: Variable, value: str) -> None:
     else:
         variable.default = value
     variable.save(update_fields=["default", "encrypted_default"])
+
+
+def keep_secret(session: Session, names: Collection[str]) -> None:
+    """Makes these variables secret, in the session and in its workflow: they turned out to go into a password field.
+
+    Their values are encrypted, and their recorded ones replaced by placeholders. What was written before, in backups
+    or in pages that the database has not used again, stays as it was.
+    """
+    with transaction.atomic():
+        hold(session.pk)
+        session.refresh_from_db()
+        found = {name: value for name, value in session.variables.items() if name in names and value != "***"}
+        session.encrypted_secrets = encrypt(decrypt(session.encrypted_secrets) | found)
+        session.variables = session.variables | dict.fromkeys(found, "***")
+        session.save(update_fields=["encrypted_secrets", "variables"])
+        for variable in session.workflow.variables.filter(name__in=names, secret=False):
+            _hide_recorded(session.workflow, variable)
+            variable.secret = True
+            variable.encrypted_default = encrypt({variable.name: variable.default}) if variable.default else ""
+            variable.default = ""
+            variable.save(update_fields=["secret", "encrypted_default", "default"])
+
+
+def _hide_recorded(workflow: Workflow, variable: Variable) -> None:
+    placeholder = f"{{{{ {variable.name} }}}}"
+    for recording in workflow.recordings.all():
+        for step in recording.document.get("steps", []):
+            if variable.default and step.get("value") == variable.default:
+                step["value"] = placeholder
+        recording.save(update_fields=["document"])
 
 
 def set_steps(workflow: Workflow, steps: Iterable[Mapping[str, Any]], *, by: User | None) -> None:

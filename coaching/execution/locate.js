@@ -578,6 +578,7 @@
       report.box = boxOf(element);
       report.byLabel = diagnose(element).labelled;
       report.plain = !element.matches('canvas, svg, svg *, img, map, area, video, [role="slider"], input[type="range"]');
+      report.password = element.matches('input[type="password"]');
       if (type === 'change') report.field = field(element);
       count += 1;
       kept = {token: `${performance.timeOrigin} ${count}`, element};

@@ -81,6 +81,8 @@ class Located:
     name: str = ""
     #: Whether where in the element one clicks makes no difference.
     plain: bool = True
+    #: Whether it is a field for passwords, whatever it is called.
+    password: bool = False
     #: Whether its label lies over it and takes the clicks meant for it.
     by_label: bool = False
     #: For `change`: what kind of field it is, as `field` of locate.js tells it.
@@ -169,6 +171,7 @@ def _told(report: dict[str, Any], frame: Frame, selectors: list[list[str]]) -> L
             certainty=round(report["trust"] * (0.7 + 0.3 * report["agreeing"] / report["total"]), 3),
             name=report["name"],
             plain=report["plain"],
+            password=report["password"],
             by_label=report["byLabel"],
             field=report.get("field"),
             frame=frame,

@@ -17,12 +17,14 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError
 
+from ..actions.corrections import secret_names
 from ..actions.decisions import Answer, decide
 from ..actions.sessions import complete_session, keep_last_picture, remember_browser
 from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
+from ..actions.workflows import keep_secret
 from ..exceptions import AlreadyDecided, SessionNotActive, StaleStep
-from ..models import Decision, Session, Suggestion
-from ..recordings import MissingVariable, fill
+from ..models import Decision, Session, StepVersion, Suggestion
+from ..recordings import MissingVariable, fill, names_in
 from ..secrets import decrypt
 from .browser import BrowserLost, SessionBrowser, attach
 from .chromium import ChromiumFailed, ChromiumMissing, find_chromium
@@ -170,6 +172,8 @@ class _Turn:
         if version.supported:
             try:
                 found = self._locate(fill(version.action, all_values(self.session)))
+                if found.password:
+                    self._keep_typed_secret(version)
             except MissingVariable as error:
                 trouble = f"{trouble} {error}".strip()
         page, screenshot = self._look()
@@ -182,6 +186,12 @@ class _Turn:
         except (AlreadyDecided, StaleStep):
             logger.info("A person was faster than the policy at %s.", suggestion)
         return True
+
+    def _keep_typed_secret(self, version: StepVersion) -> None:
+        """A recording does not say which fields are for passwords; the page does, before anything is shown of it."""
+        typed = names_in(version.action.get("value")) - secret_names(self.session)
+        if typed:
+            keep_secret(self.session, typed)
 
     def _perform(self, suggestion: Suggestion) -> None:
         template = suggestion.decision.correction or suggestion.action

@@ -108,6 +108,26 @@ def test_a_secret_is_in_no_row_and_no_log(session: Session, coach: User, caplog:
     assert SECRET not in caplog.text
 
 
+def test_what_goes_into_a_password_field_becomes_secret_whatever_it_is_called(
+    session: Session, coach: User, site: Site, workflow: Workflow
+) -> None:
+    site.pages["/"] = FORM.replace("<input name=amount>", "<input name=amount type=password>")
+    workflow.variables.filter(name="amount").update(default="1867")
+    workflow.recordings.create(format="chrome-recorder", title="Form", document={"steps": [{"value": "1867"}]})
+    answered(session, by=coach)
+    suggestion = asked(session)
+    assert suggestion.description == "Type “***” into “Amount”"
+    assert suggestion.action["value"] == "{{ amount }}"
+    assert session.variables["amount"] == "***"
+    variable = workflow.variables.get(name="amount")
+    assert (variable.secret, variable.default) == (True, "")
+    assert workflow.recordings.get().document == {"steps": [{"value": "{{ amount }}"}]}
+    decide(suggestion, Answer(decision="accept"), by=coach)
+    assert asked(session).step_index == 2
+    again = start_session(workflow, by=coach, variables={"password": SECRET})
+    assert again.variables["amount"] == "***"
+
+
 def test_a_failed_action_is_asked_again_with_the_reason(session: Session, coach: User, site: Site) -> None:
     site.pages["/"] = FORM + "<div style='position: fixed; inset: 0'>Cookies</div>"
     for _ in range(4):
