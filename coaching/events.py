@@ -119,6 +119,7 @@ class StepPerforming(StepEvent):
 class StepPerformed(StepEvent):
     type = "step.performed"
     took_ms: int | None
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,11 @@ class Hub:
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
             self.loop.call_soon_threadsafe(self._nudged.set)
 
+    def announce(self, session_pk: int) -> None:
+        """Wake the waiters of one session. Safe from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._wake, session_pk)
+
     async def _run(self) -> None:
         listener = self.loop.create_task(self._listen()) if settings.REDIS_URL else None
         try:
@@ -169,6 +174,14 @@ def current() -> Hub:
         if hub is None or hub.loop is not loop:
             hub = _hubs[id(loop)] = Hub()
         return hub
+
+
+def wake(session_pk: int) -> None:
+    """Wakes those who watch this session here, where no row tells of it: it was deleted. Safe from any thread."""
+    with _lock:
+        hubs = list(_hubs.values())
+    for hub in hubs:
+        hub.announce(session_pk)
 
 
 def nudge() -> None:

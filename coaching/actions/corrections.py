@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..exceptions import InvalidInput
 from ..models import Session, Suggestion
-from ..recordings import RecordingError, describe, mask, names_in, unmask, validate_step
+from ..recordings import RecordingError, Redactor, describe, names_in, types_a_secret, unmask, validate_step
 from ..secrets import decrypt, encrypt
-
-#: A shorter value occurs in other texts by chance, so it is only recognised in the place where it was asked for.
-SHORTEST_RECOGNISED_SECRET = 4
+from .secrecy import free_name, masked_action
 
 
 def describe_correction(suggestion: Suggestion, correction: Mapping[str, Any] | None) -> str:
@@ -20,16 +17,6 @@ def describe_correction(suggestion: Suggestion, correction: Mapping[str, Any] | 
     if correction is None or not suggestion.session.workflow.is_browser:
         return suggestion.description
     return describe(masked_action(dict(correction), suggestion.session))
-
-
-def masked_action(action: Any, session: Session) -> Any:
-    """`action` as it may be shown: secrets as `***`."""
-    return mask(action, secret_names(session))
-
-
-def secret_names(session: Session) -> frozenset[str]:
-    """The names of the session's secret variables. Their values stay encrypted."""
-    return frozenset(name for name, value in session.variables.items() if value == "***")
 
 
 def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -43,14 +30,18 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
     session = suggestion.session
     if not session.workflow.is_browser:
         return dict(given)
+    # Another worker may have made a variable secret since the suggestion was read.
+    session.refresh_from_db(fields=["encrypted_secrets", "variables"])
     secrets = decrypt(session.encrypted_secrets)
-    correction = unmask(dict(given), suggestion.action, frozenset(secrets))
     fresh: dict[str, str] = {}
-    correction = _hide_secrets(correction, suggestion.action, secrets, fresh)
+    correction = unmask(dict(given), suggestion.action, frozenset(secrets))
+    correction = Redactor.of(secrets).value(_take_new_secrets(correction, suggestion.action, secrets, fresh))
     try:
         correction = validate_step(correction)
     except RecordingError as error:
         raise InvalidInput(f"This correction is not a valid action: {error}", field="correction") from None
+    if types_a_secret(correction) and correction.get("value") and not names_in(correction["value"]):
+        correction["value"] = _new_secret("typed_secret", correction["value"], secrets, fresh)
     if unknown := sorted(names_in(correction) - set(session.variables) - set(fresh)):
         raise InvalidInput(f"There is no variable “{unknown[0]}” in this session.", field="correction")
     if fresh:
@@ -62,32 +53,23 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
     return correction
 
 
-def _hide_secrets(given: Any, stored: Any, secrets: Mapping[str, str], fresh: dict[str, str]) -> Any:
-    """`given` with every secret replaced by its placeholder; values typed in place of a secret go to `fresh`."""
+def _take_new_secrets(given: Any, stored: Any, secrets: Mapping[str, str], fresh: dict[str, str]) -> Any:
+    """`given` with what was typed in place of a secret moved to `fresh`, a placeholder left there."""
     if isinstance(given, dict):
-        return {
-            key: _hide_secrets(value, stored.get(key) if isinstance(stored, dict) else None, secrets, fresh)
-            for key, value in given.items()
-        }
+        other = stored if isinstance(stored, dict) else {}
+        return {key: _take_new_secrets(value, other.get(key), secrets, fresh) for key, value in given.items()}
     if isinstance(given, list):
-        pairs = enumerate(given)
-        return [
-            _hide_secrets(value, stored[i] if isinstance(stored, list) and i < len(stored) else None, secrets, fresh)
-            for i, value in pairs
-        ]
-    if not isinstance(given, str):
+        others = [*(stored if isinstance(stored, list) else ()), *([None] * len(given))][: len(given)]
+        return [_take_new_secrets(value, other, secrets, fresh) for value, other in zip(given, others, strict=True)]
+    if not isinstance(given, str) or not given or not isinstance(stored, str):
         return given
-    secret_there = sorted(names_in(stored) & set(secrets)) if isinstance(stored, str) else []
-    if secret_there and given and not names_in(given) & set(secrets):
-        name = f"{secret_there[0]}_{_next_number(secret_there[0], secrets)}"
-        fresh[name] = given
-        return f"{{{{ {name} }}}}"
-    for name, value in secrets.items():
-        if len(value) >= SHORTEST_RECOGNISED_SECRET:
-            given = given.replace(value, f"{{{{ {name} }}}}")
+    there = sorted(names_in(stored) & set(secrets))
+    if there and not names_in(given) & set(secrets):
+        return _new_secret(there[0], given, secrets, fresh)
     return given
 
 
-def _next_number(name: str, taken: Mapping[str, str]) -> int:
-    numbers = [int(found[1]) for other in taken if (found := re.fullmatch(rf"{re.escape(name)}_(\d+)", other))]
-    return max(numbers, default=1) + 1
+def _new_secret(base: str, value: str, secrets: Mapping[str, str], fresh: dict[str, str]) -> str:
+    name = free_name(base, {*secrets, *fresh})
+    fresh[name] = value
+    return f"{{{{ {name} }}}}"

@@ -20,7 +20,9 @@ from ..exceptions import AlreadyDecided, DomainError, InvalidInput, SessionNotAc
 from ..models import Decision, Session, Suggestion
 from ..models.session import MAX_STEPS
 from .corrections import describe_correction, keep_correction
-from .sessions import hold, name_of
+from .holding import hold
+from .secrecy import without_secrets
+from .sessions import name_of
 from .workflows import step_named
 
 Kind = Decision.Kind
@@ -74,9 +76,18 @@ def decide(suggestion: Suggestion, answer: Answer, *, by: User | None) -> Decisi
         if not won:
             raise _why_not(suggestion)
         correction = keep_correction(suggestion, answer.correction)
+        if answer.decision == Kind.CORRECT:
+            _check_that_it_corrects(suggestion, correction)
         decision = _write_decision(suggestion, answer, correction, by=by, now=now)
         _after_decision(suggestion, decision)
     return decision
+
+
+def _check_that_it_corrects(suggestion: Suggestion, correction: dict[str, Any] | None) -> None:
+    if correction == suggestion.action:
+        raise InvalidInput("This is what was suggested: accept it, or change something.", field="correction")
+    if suggestion.session.workflow.is_browser and (correction or {}).get("type") == "customStep":
+        raise InvalidInput("coachsite cannot perform a step of the type “customStep”.", field="correction")
 
 
 def _why_not(suggestion: Suggestion) -> DomainError:
@@ -107,7 +118,7 @@ def _write_decision(
         decision=answer.decision,
         correction=correction,
         difference=difference,
-        feedback=answer.feedback,
+        feedback=without_secrets(answer.feedback, suggestion.session),
         reason_code=answer.reason_code,
         timestamp=now,
         decided_by=name_of(by),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -13,11 +14,13 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from .. import events, signals
+from .. import events, hub, signals
 from ..exceptions import DuplicateExecution, IllegalTransition, InvalidInput
 from ..models import Session, Workflow
 from ..models.session import MAX_STEPS
 from ..secrets import decrypt, encrypt
+from .holding import hold
+from .secrecy import with_placeholders, without_secrets
 
 POLICY = "policy"
 Status = Session.Status
@@ -26,15 +29,6 @@ Status = Session.Status
 def name_of(user: User | None) -> str:
     """How events and decisions name who did it; without a user it was coachsite itself."""
     return user.get_username() if user else POLICY
-
-
-def hold(session_pk: int, **state: Any) -> bool:
-    """Locks the session's row until the transaction ends, if it is in `state`; False otherwise.
-
-    Every verb holds the session first and then touches its suggestions: so answers, pauses and ends come one after
-    the other, and never wait for each other in a circle.
-    """
-    return bool(Session.objects.filter(pk=session_pk, **state).update(updated_at=timezone.now()))
 
 
 def start_session(
@@ -128,6 +122,7 @@ def complete_session(session: Session, *, by: User | None) -> None:
 
 def fail_session(session: Session, *, by: User | None, error_message: str) -> None:
     with transaction.atomic():
+        error_message = without_secrets(error_message, session)
         failed = events.SessionFailed(by=name_of(by), error_message=error_message)
         _end(session, Status.FAILED, failed, because="The session failed.", error_message=error_message)
 
@@ -138,8 +133,11 @@ def abandon_session(session: Session, *, by: User | None) -> None:
 
 
 def remember_browser(session: Session, *, url: str, viewport: tuple[int, int]) -> None:
-    """Keeps where the session's browser is, for a new one should it be lost. No event: nobody needs to know."""
-    session.browser = {"url": url, "viewport": list(viewport)}
+    """Keeps where the session's browser is, for a new one should it be lost. No event: nobody needs to know.
+
+    Secrets in the address are kept as placeholders.
+    """
+    session.browser = {"url": with_placeholders(url, session), "viewport": list(viewport)}
     Session.objects.filter(pk=session.pk).update(browser=session.browser)
 
 
@@ -155,11 +153,18 @@ def delete_session(session: Session) -> None:
         pictures = [*session.suggestions.exclude(screenshot="").values_list("screenshot", flat=True)]
         if session.last_picture:
             pictures.append(session.last_picture.name)
-        session_id = session.session_id
+        session_id, pk = session.session_id, session.pk
         session.delete()
-        for name in pictures:
-            transaction.on_commit(partial(default_storage.delete, name), robust=True)
+        transaction.on_commit(partial(_delete_pictures, session_id, pictures), robust=True)
+        transaction.on_commit(partial(hub.wake, pk), robust=True)
         transaction.on_commit(partial(signals.session_ended.send, sender=Session, session_id=session_id), robust=True)
+
+
+def _delete_pictures(session_id: str, names: list[str]) -> None:
+    for name in names:
+        default_storage.delete(name)
+    with contextlib.suppress(FileNotFoundError):
+        default_storage.delete(f"screenshots/{session_id}")  # the folder, empty now
 
 
 def delete_old_sessions(*, max_age: timedelta, dry_run: bool = False) -> int:

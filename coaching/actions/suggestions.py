@@ -14,7 +14,8 @@ from django.utils import timezone
 from .. import events
 from ..exceptions import SessionNotActive
 from ..models import Decision, Risk, Session, StepVersion, Suggestion
-from .sessions import hold
+from .corrections import describe_correction
+from .holding import hold
 
 Outcome = Suggestion.Outcome
 Status = Suggestion.Status
@@ -95,7 +96,9 @@ def withdraw_suggestion(suggestion: Suggestion, *, reason: str) -> bool:
     """Takes an open suggestion back; False when it was no longer open."""
     with transaction.atomic():
         hold(suggestion.session_id)
-        if not Suggestion.objects.filter(pk=suggestion.pk, status=Status.OPEN).update(status=Status.WITHDRAWN):
+        # The reason stays on the row: it is what the coach is told when the step is proposed again.
+        changes = {"status": Status.WITHDRAWN, "error": reason}
+        if not Suggestion.objects.filter(pk=suggestion.pk, status=Status.OPEN).update(**changes):
             return False
         withdrawn = events.SuggestionWithdrawn(
             n=suggestion.n, step_index=suggestion.step_index, node_id=suggestion.node_id, reason=reason
@@ -139,7 +142,9 @@ def record_outcome(
             return False
         success = {Outcome.PERFORMED: True, Outcome.FAILED: False}.get(outcome)
         Decision.objects.filter(suggestion=suggestion).update(execution_success=success)
-        again = {} if outcome == Outcome.PERFORMED else {"current_step_index": suggestion.step_index}
+        ongoing = Session.objects.ongoing().filter(pk=suggestion.session_id).exists()
+        back = ongoing and outcome != Outcome.PERFORMED
+        again = {"current_step_index": suggestion.step_index} if back else {}
         events.record_event(suggestion.session, _outcome_event(suggestion, outcome, error, took), **again)
     suggestion.outcome, suggestion.error = outcome, error or suggestion.error
     return True
@@ -150,7 +155,7 @@ def _outcome_event(
 ) -> events.Event:
     facts = _step_facts(suggestion)
     if outcome == Outcome.PERFORMED:
-        return events.StepPerformed(**facts, took_ms=round(took.total_seconds() * 1000) if took else None)
+        return events.StepPerformed(**facts, took_ms=round(took.total_seconds() * 1000) if took else None, remark=error)
     if outcome == Outcome.UNCERTAIN:
         return events.StepUncertain(**facts, error=error)
     return events.StepFailed(**facts, outcome=outcome.value, error=error)
@@ -161,5 +166,5 @@ def _step_facts(suggestion: Suggestion) -> dict[str, Any]:
         "n": suggestion.n,
         "step_index": suggestion.step_index,
         "node_id": suggestion.node_id,
-        "description": suggestion.description,
+        "description": describe_correction(suggestion, suggestion.decision.correction),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,6 +11,7 @@ from django.db import transaction
 from ..exceptions import InvalidInput
 from ..models import Workflow
 from ..recordings import RecordingError, check_url
+from .secrecy import make_secret
 from .workflows import set_steps, set_variable_default
 
 MASK = "***"
@@ -24,10 +25,12 @@ def change_workflow(
     start_url: str | None = None,
     steps: Iterable[Mapping[str, Any]] | None = None,
     defaults: Mapping[str, str] | None = None,
+    secret: Collection[str] = (),
     by: User,
 ) -> None:
     """Changes what is given and leaves the rest. `steps` as in `set_steps`; `defaults` are new defaults of variables by
-    name, where `***` leaves a secret as it is. Raises `InvalidInput`, and then nothing has changed.
+    name, where `***` leaves a secret as it is; the variables named in
+    `secret` are kept encrypted from now on. Raises `InvalidInput`, and then nothing has changed.
     """
     if start_url:
         try:
@@ -43,6 +46,8 @@ def change_workflow(
         if steps is not None:
             set_steps(workflow, steps, by=by)
         _set_defaults(workflow, defaults or {})
+        for variable in workflow.variables.filter(name__in=secret, secret=False):
+            make_secret(variable)
 
 
 def _set_defaults(workflow: Workflow, defaults: Mapping[str, str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -24,11 +24,14 @@ from ..recordings import (
     describe,
     export_document,
     merge_demonstration,
+    names_in,
     parse_recording,
+    types_a_secret,
     validate_step,
 )
-from ..secrets import decrypt, encrypt
-from .sessions import delete_session, hold
+from ..secrets import encrypt
+from .secrecy import new_secret_variable
+from .sessions import delete_session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,36 +197,6 @@ def set_variable_default(variable: Variable, value: str) -> None:
     variable.save(update_fields=["default", "encrypted_default"])
 
 
-def keep_secret(session: Session, names: Collection[str]) -> None:
-    """Makes these variables secret, in the session and in its workflow: they turned out to go into a password field.
-
-    Their values are encrypted, and their recorded ones replaced by placeholders. What was written before, in backups
-    or in pages that the database has not used again, stays as it was.
-    """
-    with transaction.atomic():
-        hold(session.pk)
-        session.refresh_from_db()
-        found = {name: value for name, value in session.variables.items() if name in names and value != "***"}
-        session.encrypted_secrets = encrypt(decrypt(session.encrypted_secrets) | found)
-        session.variables = session.variables | dict.fromkeys(found, "***")
-        session.save(update_fields=["encrypted_secrets", "variables"])
-        for variable in session.workflow.variables.filter(name__in=names, secret=False):
-            _hide_recorded(session.workflow, variable)
-            variable.secret = True
-            variable.encrypted_default = encrypt({variable.name: variable.default}) if variable.default else ""
-            variable.default = ""
-            variable.save(update_fields=["secret", "encrypted_default", "default"])
-
-
-def _hide_recorded(workflow: Workflow, variable: Variable) -> None:
-    placeholder = f"{{{{ {variable.name} }}}}"
-    for recording in workflow.recordings.all():
-        for step in recording.document.get("steps", []):
-            if variable.default and step.get("value") == variable.default:
-                step["value"] = placeholder
-        recording.save(update_fields=["document"])
-
-
 def set_steps(workflow: Workflow, steps: Iterable[Mapping[str, Any]], *, by: User | None) -> None:
     """Makes `steps` the workflow's steps: `[{node_id, action, action_type?, description?, risk?}, …]`, in order.
 
@@ -263,7 +236,8 @@ def _save_steps(workflow: Workflow, specs: Iterable[StepSpec], *, by: User | Non
     known = {step.node_id: step for step in workflow.steps.select_related("current")}
     # Out of the way first: while steps change places, two must never stand at the same index.
     workflow.steps.filter(step_index__isnull=False).update(step_index=None)
-    for index, spec in enumerate(specs):
+    for index, given in enumerate(specs):
+        spec = _without_typed_secret(workflow, given)
         step = known.get(spec.node_id) or Step.objects.create(
             workflow=workflow, node_id=spec.node_id, level=Level.COACHING if workflow.is_browser else Level.OBSERVATION
         )
@@ -271,6 +245,16 @@ def _save_steps(workflow: Workflow, specs: Iterable[StepSpec], *, by: User | Non
             step.current = _next_version(step, spec, by=by)
         step.step_index = index
         step.save(update_fields=["step_index", "current"])
+
+
+def _without_typed_secret(workflow: Workflow, spec: StepSpec) -> StepSpec:
+    """A value that a step types into a password field becomes the default of a secret variable."""
+    value = spec.action.get("value")
+    if not workflow.is_browser or not value or not types_a_secret(spec.action) or names_in(value):
+        return spec
+    variable = new_secret_variable(workflow, spec.node_id, value)
+    action = {**spec.action, "value": f"{{{{ {variable.name} }}}}"}
+    return replace(spec, action=action, description=describe(action))
 
 
 def _next_version(step: Step, spec: StepSpec, *, by: User | None) -> StepVersion:
@@ -293,8 +277,9 @@ def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
     content = {"node_id": spec.node_id, "action": spec.action, "action_type": spec.action_type, "risk": spec.risk}
     if "action" not in changes:
         content["description"] = spec.description
-    changed = _checked_spec(step.workflow, step.step_index or 0, content | changes)
+    checked = _checked_spec(step.workflow, step.step_index or 0, content | changes)
     with transaction.atomic():
+        changed = _without_typed_secret(step.workflow, checked)
         Workflow.objects.filter(pk=step.workflow_id).update(updated_at=timezone.now())
         step.refresh_from_db()
         if spec_of(step) != changed:

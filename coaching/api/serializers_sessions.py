@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from ..actions.corrections import masked_action
+from ..actions.secrecy import masked_action
 from ..models import Decision, Risk, Session, Suggestion
 from ..models.session import MAX_STEPS
 from ..models.workflow import NODE_ID_LENGTH

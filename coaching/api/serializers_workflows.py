@@ -96,8 +96,9 @@ class NewWorkflow(StrictSerializer):
 class VariableDefault(StrictSerializer):
     name = serializers.CharField()
     default = serializers.CharField(
-        allow_blank=True, trim_whitespace=False, help_text="`***` leaves a secret as it is."
+        required=False, allow_blank=True, trim_whitespace=False, help_text="`***` leaves a secret as it is."
     )
+    secret = serializers.BooleanField(required=False, help_text="true: kept encrypted and never shown from now on.")
 
 
 class WorkflowChanges(StrictSerializer):

@@ -121,8 +121,9 @@ class WorkflowDetail(ApiView):
         workflow = workflow_or_404(workflow_id)
         changes = WorkflowChanges.read(request)
         variables = changes.pop("variables", [])
-        defaults = {variable["name"]: variable["default"] for variable in variables}
-        change_workflow(workflow, **changes, defaults=defaults, by=self.user)
+        defaults = {variable["name"]: variable["default"] for variable in variables if "default" in variable}
+        secret = [variable["name"] for variable in variables if variable.get("secret")]
+        change_workflow(workflow, **changes, defaults=defaults, secret=secret, by=self.user)
         return answer(workflow)
 
     @extend_schema(

@@ -140,7 +140,7 @@ def _navigate(act: Act) -> None:
         code = error.message.partition("net::")[2]
         why = next((words for start, words in NET_WORDS.items() if code.startswith(start)), code.split()[0])
         raise Refused(f"{place(url)} could not be opened: {why}.") from None
-    if response is not None and response.status >= 500:
+    if response is not None and response.status >= 400:
         raise Refused(f"The server answered {place(url)} with error {response.status}.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ..actions.corrections import masked_action
+from ..actions.secrecy import masked_action, without_secrets
 from ..actions.suggestions import Proposal
 from ..models import Session, StepVersion, Suggestion
 from ..recordings import describe, fill_known
@@ -49,9 +49,9 @@ def all_values(session: Session) -> dict[str, str]:
 
 def earlier_trouble(session: Session, latest: Suggestion | None) -> str:
     """Why the current step is proposed again, or nothing when it is proposed for the first time."""
-    if latest is None or latest.step_index != session.current_step_index or latest.status != latest.Status.DECIDED:
+    if latest is None or latest.step_index != session.current_step_index:
         return ""
-    return latest.error
+    return latest.error if latest.status in {latest.Status.DECIDED, latest.Status.WITHDRAWN} else ""
 
 
 def build_proposal(
@@ -72,7 +72,8 @@ def build_proposal(
     problem = found.problem if found else None
     if not version.supported:
         problem = "coachsite cannot perform this step. Do it yourself and choose manual, correct it, or skip it."
-    error = " ".join(part for part in (trouble, problem) if part)
+    error = without_secrets(" ".join(part for part in (trouble, problem) if part), session)
+    target = without_secrets(found.as_target(), session) if found and version.action.get("selectors") else None
     return Proposal(
         step_index=session.current_step_index,
         node_id=version.step.node_id,
@@ -85,7 +86,7 @@ def build_proposal(
         provenance={"source": "workflow", "pack": None, "version": version.number, "correction": None, "changed": []},
         asked_because=Suggestion.AskedBecause.TROUBLE if error else Suggestion.AskedBecause.COACHING,
         error=error,
-        target=found.as_target() if found and version.action.get("selectors") else None,
+        target=target,
         page=page,
         screenshot=screenshot,
         step_version=version,

@@ -13,18 +13,18 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.db import DatabaseError
 
-from ..actions.corrections import secret_names
 from ..actions.decisions import Answer, decide
+from ..actions.secrecy import keep_secret, secret_names, without_secrets
 from ..actions.sessions import complete_session, keep_last_picture, remember_browser
 from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
-from ..actions.workflows import keep_secret
 from ..exceptions import AlreadyDecided, SessionNotActive, StaleStep
 from ..models import Decision, Session, StepVersion, Suggestion
-from ..recordings import MissingVariable, fill, names_in
+from ..recordings import MissingVariable, fill, fill_known, names_in
 from ..secrets import decrypt
 from .browser import BrowserLost, SessionBrowser, attach
 from .chromium import ChromiumFailed, ChromiumMissing, find_chromium
@@ -56,8 +56,7 @@ def advance(session_pk: int) -> None:
             logger.warning("Session %s was taken over by another worker.", session_pk)
             return
         except (SessionNotActive, Session.DoesNotExist):
-            # Paused, ended or deleted while we acted: the rows say so, and there is nothing more to do.
-            return
+            logger.info("Session %s was paused, ended or deleted during its turn.", session_pk)
         finally:
             lease.release()
         # An answer that came in before the release found the lease taken: look once more.
@@ -111,11 +110,12 @@ def open_browser(session: Session) -> AbstractContextManager[SessionBrowser]:
     """The session's Chromium: the one that is running, else a new one on the same profile at the last address."""
     last = session.browser
     width, height = last.get("viewport") or settings.BROWSER_VIEWPORT
+    in_addresses = {name: quote(value, safe="") for name, value in decrypt(session.encrypted_secrets).items()}
     return attach(
         profile_of(session.session_id),
         chromium=find_chromium(settings.CHROMIUM_PATH),
         viewport=(width, height),
-        last_url=last.get("url"),
+        last_url=fill_known(last.get("url"), in_addresses),
         expected=bool(last),
     )
 
@@ -138,9 +138,10 @@ class _Turn:
         if latest and latest.awaits_outcome:
             record_outcome(latest, Outcome.NOT_PERFORMED, error=BROWSER_LOST)
             return
-        self.trouble = BROWSER_LOST
         if latest and latest.is_open:
             withdraw_suggestion(latest, reason=BROWSER_LOST)
+        else:
+            self.trouble = BROWSER_LOST
 
     def _one_step(self) -> bool:
         """Does the one thing that is due; False when a person, or nobody, has to go on."""
@@ -210,7 +211,11 @@ class _Turn:
         performed = self.browser.perform(action, found, timeout_ms=timeout_of(action, self.session))
         took = timedelta(seconds=time.monotonic() - started)
         outcome = Outcome.PERFORMED if performed.ok else Outcome.UNCERTAIN if performed.uncertain else Outcome.FAILED
-        record_outcome(suggestion, outcome, error=self._shown(performed.reason or ""), took=took)
+        words = self._shown(performed.reason or "")
+        record_outcome(suggestion, outcome, error=words, took=took)
+        if performed.ok and words:
+            # What the page said meanwhile (a message box) is for a person to read before the next step.
+            self.trouble = words
 
     def _locate(self, action: Mapping[str, Any]) -> Located:
         return self.browser.locate(action, timeout_ms=timeout_of(action, self.session))
@@ -228,9 +233,7 @@ class _Turn:
 
     def _shown(self, text: str) -> str:
         """`text` without the values of secrets."""
-        for secret in self._secrets():
-            text = text.replace(secret, "***")
-        return text
+        return str(without_secrets(text, self.session))
 
 
 def _ask_without_browser(session: Session, words: str) -> None:

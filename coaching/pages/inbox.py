@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from .. import roles
-from ..actions.corrections import masked_action
+from ..actions.secrecy import masked_action
 from ..models import Suggestion
 from .doors import page, person
 

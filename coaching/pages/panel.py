@@ -13,7 +13,7 @@ from django.db.models import Count
 from django.template.loader import render_to_string
 
 from .. import roles
-from ..actions.corrections import masked_action, secret_names
+from ..actions.secrecy import masked_action, secret_names
 from ..models import Decision, Session, SessionEvent, StepVersion, Suggestion
 from ..recordings import mask
 from . import correction_editor

@@ -13,8 +13,8 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from .. import roles
-from ..actions.corrections import masked_action
 from ..actions.decisions import Answer, decide
+from ..actions.secrecy import masked_action
 from ..actions.sessions import (
     abandon_session,
     complete_session,

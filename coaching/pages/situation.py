@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..actions.corrections import describe_correction, masked_action
+from ..actions.corrections import describe_correction
+from ..actions.secrecy import masked_action
 from ..actions.sessions import POLICY
 from ..models import Decision, Session, SessionEvent, Suggestion
 from .timeline import duration
@@ -34,7 +35,10 @@ def situation_of(session: Session, suggestion: Suggestion | None, ended: Session
         who = "The browser" if session.workflow.is_browser else "The program"
         return Situation("performing", f"{who} is performing {what} …", decided_by)
     if session.status == Session.Status.PAUSED:
-        return Situation("paused", "Paused.", "Nothing is performed or decided until somebody resumes.")
+        unsettled = {Suggestion.Outcome.FAILED, Suggestion.Outcome.UNCERTAIN}
+        trouble = suggestion.error if suggestion is not None and suggestion.outcome in unsettled else ""
+        detail = f"{trouble} Nothing is performed or decided until somebody resumes.".strip()
+        return Situation("paused", "Paused.", detail)
     if suggestion is not None and suggestion.is_open:
         return Situation("asked", masked_action(suggestion.description, session))
     if suggestion is not None and suggestion.awaits_outcome:

@@ -71,6 +71,11 @@ def _failed(data: Mapping[str, Any]) -> str:
     return f"{_what(data)} {outcome}: {data.get('error') or 'no reason given'}"
 
 
+def _performed(data: Mapping[str, Any]) -> str:
+    remark = f": {data['remark']}" if data.get("remark") else ""
+    return f"{_what(data)} performed{_took(data, 'took_ms', 'in')}{remark}"
+
+
 Words = Callable[[Mapping[str, Any]], str]
 _WORDS: dict[str, tuple[Words, str]] = {
     "session.created": (lambda data: f"{_who(data)} started the session", ""),
@@ -90,7 +95,7 @@ _WORDS: dict[str, tuple[Words, str]] = {
         "",
     ),
     "step.performing": (lambda data: f"performing {_what(data)}", ""),
-    "step.performed": (lambda data: f"{_what(data)} performed{_took(data, 'took_ms', 'in')}", ""),
+    "step.performed": (_performed, ""),
     "step.failed": (_failed, "red"),
     "step.uncertain": (lambda data: f"{_what(data)} may or may not have happened: {data.get('error', '')}", "red"),
 }

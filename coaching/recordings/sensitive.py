@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from coaching.recordings.naming import has_phrase
-from coaching.recordings.targets import Target
+from coaching.recordings.targets import Target, target_of
 from coaching.recordings.variables import PLACEHOLDER, placeholder
 
 # Safe as parts of longer words too: nothing harmless contains them.
@@ -46,6 +46,11 @@ def is_secret_field(target: Target) -> bool:
     unnamed = not target.names and not target.labels and not target.identifiers
     around = (*target.classes, *target.surroundings)
     return unnamed and any(_says_secret(text, _IDENTIFIER_PHRASES) for text in around)
+
+
+def types_a_secret(action: Mapping[str, Any]) -> bool:
+    """Whether the action types into a field for secrets, as far as its selectors tell."""
+    return action.get("type") == "change" and is_secret_field(target_of(action))
 
 
 def is_secret_name(name: str) -> bool:
@@ -110,7 +115,9 @@ class Redactor:
 def _forms(value: str) -> list[str]:
     """The value as it may stand in texts, addresses and scripts; longest first."""
     in_script = json.dumps(value, ensure_ascii=False)[1:-1]
-    forms = {value, quote(value, safe=""), quote(value), quote_plus(value), in_script}
+    in_form = quote_plus(value, safe="*").replace("~", "%7E")  # as a browser sends a form's fields
+    in_component = quote(value, safe="!'()*~")  # as encodeURIComponent writes it
+    forms = {value, quote(value, safe=""), quote(value), quote_plus(value), in_form, in_component, in_script}
     return sorted((form for form in forms if form), key=len, reverse=True)
 
 

@@ -226,6 +226,37 @@ def test_a_worker_killed_in_the_middle_of_an_action_never_performs_it_again_by_i
         until(lambda: api.get(here).json()["status"] == "completed", what="the end")
 
 
+def test_everything_killed_while_the_claim_is_submitted_files_it_once(site: LiveSite) -> None:
+    before = len(claims(site))
+    with site.client() as api:
+        started = api.post("sessions/", json={"workflow_id": "file-an-expense-claim"}).raise_for_status().json()
+        here = f"sessions/{started['session_id']}/"
+
+        def open_suggestion() -> Any:
+            return api.get(here).json()["open_suggestion"]
+
+        for index in range(11):
+            asked_for = until(open_suggestion, what=f"step {index}")
+            assert asked_for["step_index"] == index
+            api.post(f"{here}decisions/", json={"decision": "accept", "n": asked_for["n"]}).raise_for_status()
+            if index < 10:
+                until(lambda: (open_suggestion() or {}).get("step_index") == index + 1, what="the next")  # noqa: B023
+        begun = (
+            "SELECT count(*) FROM coaching_sessionevent WHERE type = 'step.performing' AND data LIKE '%Submit claim%'"
+        )
+        until(lambda: site.rows(begun)[0][0], what="the submission to begin")
+        site.kill("web", "worker-1", "worker-2", "sweep")
+        site.start()
+        until(lambda: open_suggestion() or api.get(here).json()["status"] == "completed", what="the recovery")
+        if again := open_suggestion():
+            assert (again["asked_because"], again["step_index"]) == ("trouble", 10)
+            decision = "manual" if len(claims(site)) > before else "accept"
+            api.post(f"{here}decisions/", json={"decision": decision}).raise_for_status()
+        until(lambda: api.get(here).json()["status"] == "completed", what="the end")
+        assert len(api.get(here).json()["decisions"]) >= 11
+    assert len(claims(site)) == before + 1
+
+
 def test_an_auto_session_runs_through_without_asking(site: LiveSite) -> None:
     before = len(claims(site))
     with site.client() as api:

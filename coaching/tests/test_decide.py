@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
-from coaching.actions.corrections import masked_action
 from coaching.actions.decisions import Answer, decide
+from coaching.actions.secrecy import masked_action
 from coaching.actions.sessions import complete_session, pause_session, start_session
 from coaching.actions.suggestions import record_outcome, withdraw_suggestion
 from coaching.actions.workflows import set_variable_default
@@ -301,3 +301,25 @@ class TestSecrets:
         assert self.OLD not in stored
         assert self.NEW not in stored
         assert SessionEvent.objects.filter(type="decision.recorded").count() == 1
+
+
+PASSWORD_STEP = {"type": "change", "selectors": [["aria/Password"], ["#pw"]], "target": "main"}
+
+
+def test_a_password_typed_in_a_correction_is_encrypted(suggestion: Suggestion, coach: User) -> None:
+    decision = decide(
+        suggestion, Answer(decision="correct", correction={**PASSWORD_STEP, "value": "CorrHunter2!"}), by=coach
+    )
+    assert decision.correction is not None
+    assert decision.correction["value"] == "{{ typed_secret }}"
+    assert "CorrHunter2!" not in everything_stored()
+
+
+def test_a_correction_must_correct_something(suggestion: Suggestion, coach: User) -> None:
+    with pytest.raises(InvalidInput, match="what was suggested"):
+        decide(suggestion, Answer(decision="correct", correction=suggestion.action), by=coach)
+    custom = {"type": "customStep", "name": "x", "parameters": {}}
+    with pytest.raises(InvalidInput, match="cannot perform"):
+        decide(suggestion, Answer(decision="correct", correction=custom), by=coach)
+    suggestion.refresh_from_db()
+    assert suggestion.is_open

@@ -7,14 +7,22 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from django.contrib.auth.models import User
 
 from coaching.actions.decisions import Answer, decide
-from coaching.actions.sessions import abandon_session, delete_session, pause_session, resume_session, start_session
-from coaching.actions.suggestions import begin_performing
-from coaching.actions.workflows import create_workflow
+from coaching.actions.sessions import (
+    abandon_session,
+    complete_session,
+    delete_session,
+    pause_session,
+    resume_session,
+    start_session,
+)
+from coaching.actions.suggestions import begin_performing, record_outcome
+from coaching.actions.workflows import create_workflow, set_steps
 from coaching.execution.chromium import running_endpoint, stop_chromium
 from coaching.execution.recovery import close_browser_of, sweep
 from coaching.execution.runner import BROWSER_LOST, advance, profile_of
@@ -126,6 +134,66 @@ def test_what_goes_into_a_password_field_becomes_secret_whatever_it_is_called(
     assert asked(session).step_index == 2
     again = start_session(workflow, by=coach, variables={"password": SECRET})
     assert again.variables["amount"] == "***"
+
+
+def test_a_secret_in_address_title_and_selectors_is_shown_nowhere(
+    workflow: Workflow, coach: User, owner: User, site: Site
+) -> None:
+    secret = "Zx9!secret &word*~"
+    site.pages["/"] = FORM.replace("method=post", "method=get") + f"<title>{secret}</title>"
+    greeting = {"type": "click", "selectors": [["aria/Welcome {{ password }}"]], "timeout": 100}
+    steps = [step.version for step in workflow.current_steps()]
+    contents = [{"node_id": v.step.node_id, "action": v.action} for v in steps] + [
+        {"node_id": "greeting", "action": {**greeting, "offsetX": 1, "offsetY": 1}}
+    ]
+    set_steps(workflow, contents, by=owner)
+    session = start_session(workflow, by=coach, variables={"password": secret})
+    try:
+        for _ in range(4):
+            answered(session, by=coach)
+        question = asked(session)
+        assert question.error.startswith("“Welcome ***” was not found")
+        assert "p=***" in question.page["url"]
+        stop_chromium(profile_of(session.session_id))
+        decide(question, Answer(decision="reject", feedback=f"it says {secret}"), by=coach)
+        advance(session.pk)
+        stored = everything_stored()
+        for form in (secret, quote(secret, safe=""), quote_plus(secret), "Zx9%21secret+%26word*%7E"):
+            assert form not in stored
+        assert session.decisions.latest("pk").feedback == "it says ***"
+    finally:
+        stop_chromium(profile_of(session.session_id))
+
+
+def test_a_message_box_is_for_a_person_to_read_in_auto_too(workflow: Workflow, coach: User, site: Site) -> None:
+    site.pages["/"] = FORM.replace("<input name=amount>", "<input name=amount oninput=\"alert('Over the limit')\">")
+    session = start_session(workflow, by=coach, mode="auto", variables={"password": SECRET})
+    try:
+        question = asked(session)
+        assert (question.step_index, question.asked_because) == (2, "trouble")
+        assert "Over the limit" in question.error
+        performed = session.events.filter(type="step.performed").latest("seq")
+        assert "Over the limit" in performed.data["remark"]
+    finally:
+        stop_chromium(profile_of(session.session_id))
+
+
+def test_events_tell_the_correction_that_was_performed(session: Session, coach: User) -> None:
+    answered(session, by=coach)
+    answered(session, "correct", by=coach, correction=_step("change", "Amount", value="8"))
+    asked(session)
+    performed = session.events.filter(type="step.performed").latest("seq")
+    assert performed.data["description"] == "Type “8” into “Amount”"
+
+
+def test_completing_during_the_action_keeps_the_end(session: Session, coach: User) -> None:
+    suggestion = asked(session)
+    decide(suggestion, Answer(decision="accept"), by=coach)
+    assert begin_performing(suggestion)
+    complete_session(session, by=coach)
+    record_outcome(suggestion, Suggestion.Outcome.FAILED, error="too late")
+    session.refresh_from_db()
+    assert (session.status, session.current_step_index) == ("completed", 1)
 
 
 def test_a_failed_action_is_asked_again_with_the_reason(session: Session, coach: User, site: Site) -> None:

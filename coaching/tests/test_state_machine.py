@@ -136,7 +136,7 @@ class AnyVerbs(RuleBasedStateMachine):
     @rule(kind=KINDS)
     def answer(self, kind: str) -> None:
         assert self.question
-        answer = Answer(decision=kind, correction=ACTION if kind == "correct" else None)
+        answer = Answer(decision=kind, correction=ACTION | {"timeout": 100} if kind == "correct" else None)
         suggestion = Suggestion.objects.get(pk=self.question.pk)
         if self.status != "active":
             with pytest.raises(SessionNotActive):
@@ -166,7 +166,7 @@ class AnyVerbs(RuleBasedStateMachine):
 
     @rule(kind=KINDS, ahead=st.integers(0, 3))
     def record(self, kind: str, ahead: int) -> None:
-        answer = Answer(decision=kind, correction=ACTION if kind == "correct" else None)
+        answer = Answer(decision=kind, correction=ACTION | {"timeout": 100} if kind == "correct" else None)
         step_index = max(0, self.index + ahead - 1)
         place: dict[str, Any] = {"step_index": step_index, "node_id": f"n{step_index}", "action_type": "do"}
         if self.status != "active":

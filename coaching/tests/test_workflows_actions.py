@@ -338,3 +338,13 @@ def test_the_list_takes_one_query(
     with django_assert_num_queries(1):
         (workflow,) = Workflow.objects.with_overview().values("step_count", "last_run_at")  # type: ignore[misc]
     assert workflow == {"step_count": 3, "last_run_at": session.started_at}
+
+
+def test_a_password_in_a_step_becomes_a_secret_variable(browser_workflow: Workflow, owner: User) -> None:
+    action = {"type": "change", "selectors": [["aria/Password"]], "target": "main", "value": "PatchHunter4!"}
+    set_steps(browser_workflow, [{"node_id": "change-password", "action": action}], by=owner)
+    [step] = browser_workflow.current_steps()
+    assert step.version.action["value"] == "{{ change_password }}"
+    assert step.version.description == "Type “{{ change_password }}” into “Password”"
+    assert browser_workflow.variables.get(name="change_password").secret
+    assert "PatchHunter4!" not in everything_stored()

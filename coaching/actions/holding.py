@@ -1,0 +1,18 @@
+"""One order of locks for all verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from ..models import Session
+
+
+def hold(session_pk: int, **state: Any) -> bool:
+    """Locks the session's row until the transaction ends, if it is in `state`; False otherwise.
+
+    Every verb holds the session first and then touches its suggestions: so answers, pauses and ends come one after
+    the other, and never wait for each other in a circle.
+    """
+    return bool(Session.objects.filter(pk=session_pk, **state).update(updated_at=timezone.now()))
