@@ -22,7 +22,7 @@ from .runner import UNCERTAIN, profile_of
 logger = logging.getLogger(__name__)
 
 #: A session whose task is this old and was not begun is enqueued again: the task may be lost.
-ASK_AGAIN_AFTER = timedelta(seconds=15)
+ASK_AGAIN_AFTER = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,12 +242,15 @@ def test_everything_killed_while_the_claim_is_submitted_files_it_once(site: Live
             if index < 10:
                 until(lambda: (open_suggestion() or {}).get("step_index") == index + 1, what="the next")  # noqa: B023
         begun = (
-            "SELECT count(*) FROM coaching_sessionevent WHERE type = 'step.performing' AND data LIKE '%Submit claim%'"
+            "SELECT count(*) FROM coaching_sessionevent e JOIN coaching_session s ON s.id = e.session_id "
+            "WHERE s.session_id = ? AND e.type = 'step.performing'"
         )
-        until(lambda: site.rows(begun)[0][0], what="the submission to begin")
+        until(lambda: site.rows(begun, started["session_id"])[0][0] == 11, what="the submission to begin")
         site.kill("web", "worker-1", "worker-2", "sweep")
         site.start()
-        until(lambda: open_suggestion() or api.get(here).json()["status"] == "completed", what="the recovery")
+        until(
+            lambda: open_suggestion() or api.get(here).json()["status"] == "completed", seconds=40, what="the recovery"
+        )
         if again := open_suggestion():
             assert (again["asked_because"], again["step_index"]) == ("trouble", 10)
             decision = "manual" if len(claims(site)) > before else "accept"
