@@ -42,8 +42,12 @@ class Proposal:
     step_version: StepVersion | None = None
 
 
-def open_suggestion(session: Session, proposal: Proposal) -> Suggestion:
-    """Opens the next suggestion of an active session. Raises `SessionNotActive` when it is not active any more."""
+def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | None = None) -> Suggestion:
+    """Opens the next suggestion of an active session.
+
+    A worker names its `lease_owner`: one whose lease was taken over meanwhile proposes nothing. Raises
+    `SessionNotActive` when the session is not active any more, or not that worker's.
+    """
     suggestion = Suggestion(
         session=session,
         step_version=proposal.step_version,
@@ -61,8 +65,8 @@ def open_suggestion(session: Session, proposal: Proposal) -> Suggestion:
         suggestion.screenshot.save(name, ContentFile(proposal.screenshot), save=False)
     try:
         with transaction.atomic():
-            if not hold(session.pk, status=Session.Status.ACTIVE):
-                raise SessionNotActive("The session is not active any more.")
+            if not hold(session.pk, **_acting(lease_owner)):
+                raise SessionNotActive("The session is not active any more, or another worker's.")
             _save_numbered(suggestion)
             events.record_event(session, _opened(suggestion))
     except BaseException:
@@ -70,6 +74,12 @@ def open_suggestion(session: Session, proposal: Proposal) -> Suggestion:
             suggestion.screenshot.delete(save=False)
         raise
     return suggestion
+
+
+def _acting(lease_owner: str | None) -> dict[str, str]:
+    """What must hold of a session for which something is done; a worker's lease fences it off from later ones."""
+    acting: dict[str, str] = {"status": Session.Status.ACTIVE}
+    return acting if lease_owner is None else acting | {"lease_owner": lease_owner}
 
 
 def _save_numbered(suggestion: Suggestion) -> None:
@@ -108,14 +118,15 @@ def withdraw_suggestion(suggestion: Suggestion, *, reason: str) -> bool:
     return True
 
 
-def begin_performing(suggestion: Suggestion) -> bool:
+def begin_performing(suggestion: Suggestion, *, lease_owner: str | None = None) -> bool:
     """Commits that the decided action is about to happen; False when it has begun before or may not begin now.
 
-    Only an active session acts. Whatever happens afterwards, this row says that it may have happened.
+    Only an active session acts, and of workers only the one that holds its lease. Whatever happens afterwards, this row
+    says that it may have happened.
     """
     with transaction.atomic():
         now = timezone.now()
-        if not hold(suggestion.session_id, status=Session.Status.ACTIVE):
+        if not hold(suggestion.session_id, **_acting(lease_owner)):
             return False
         begun = Suggestion.objects.filter(
             pk=suggestion.pk, status=Status.DECIDED, outcome=None, performing_since=None

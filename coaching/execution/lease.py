@@ -50,13 +50,19 @@ def _until() -> datetime:
 
 def this_process() -> str:
     """`host pid start`: the start tells this process from a later one with the same pid."""
-    return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
+    return f"{_host()} {os.getpid()} {_started(os.getpid())}"
+
+
+def _host() -> str:
+    """This host, and which processes it can see: containers may share a name and yet not each other's processes."""
+    namespace = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{namespace.readlink()}" if namespace.is_symlink() else socket.gethostname()
 
 
 def is_dead(owner: str) -> bool:
     """Whether the process behind a lease is known to be gone. Of another host nothing is known: only time tells."""
     host, _, rest = owner.partition(" ")
-    if host != socket.gethostname() or not Path("/proc/self").exists():
+    if host != _host() or not Path("/proc/self").exists():
         return False
     pid, _, rest = rest.partition(" ")
     started = rest.partition(" ")[0]

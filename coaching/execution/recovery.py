@@ -50,8 +50,7 @@ def _settle_ended_sessions() -> int:
         status=Suggestion.Status.DECIDED,
         outcome=None,
         performing_since__isnull=False,
-        session__status__in=Session.ENDED,
-        session__lease_owner="",
+        session__in=Session.objects.filter(status__in=Session.ENDED).unleased(),
     ).select_related("session")
     return sum(record_outcome(suggestion, Suggestion.Outcome.UNCERTAIN, error=UNCERTAIN) for suggestion in dangling)
 
@@ -68,8 +67,8 @@ def close_orphans() -> int:
 def close_browser_of(session_id: str) -> bool:
     """Ends the Chromium of an ended session and removes its profile; False while the session needs them."""
     profile = profile_of(session_id)
-    session = Session.objects.filter(session_id=session_id).first()
-    if session and (session.is_ongoing or session.lease_owner):
+    kept = Session.objects.filter(session_id=session_id)
+    if kept.exists() and not kept.filter(status__in=Session.ENDED).unleased().exists():
         return False
     if not profile.exists():
         return False

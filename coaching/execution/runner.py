@@ -16,18 +16,18 @@ from typing import Any
 from urllib.parse import quote
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError, transaction
 
 from ..actions.decisions import Answer, decide
 from ..actions.secrecy import keep_secret, secret_names, without_secrets
 from ..actions.sessions import complete_session, keep_last_picture, remember_browser
 from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
-from ..exceptions import AlreadyDecided, SessionNotActive, StaleStep
+from ..exceptions import IllegalTransition, SessionNotActive
 from ..models import Decision, Session, StepVersion, Suggestion
 from ..recordings import MissingVariable, fill, fill_known, names_in
 from ..secrets import decrypt
 from .browser import BrowserLost, SessionBrowser, attach
-from .chromium import ChromiumFailed, ChromiumMissing, find_chromium
+from .chromium import ChromiumFailed, ChromiumMissing, find_chromium, running_endpoint
 from .lease import Lease, LeaseLost, claim
 from .locate import Located
 from .proposals import all_values, build_proposal, earlier_trouble, planned_step, timeout_of
@@ -55,7 +55,7 @@ def advance(session_pk: int) -> None:
         except LeaseLost:
             logger.warning("Session %s was taken over by another worker.", session_pk)
             return
-        except (SessionNotActive, Session.DoesNotExist):
+        except (SessionNotActive, IllegalTransition, Session.DoesNotExist):
             logger.info("Session %s was paused, ended or deleted during its turn.", session_pk)
         finally:
             lease.release()
@@ -67,6 +67,8 @@ def advance(session_pk: int) -> None:
 def _take_turn(lease: Lease) -> None:
     session = Session.objects.select_related("workflow").get(pk=lease.session_pk)
     latest = session.latest_suggestion()
+    if latest and latest.is_open and running_endpoint(profile_of(session.session_id)):
+        return
     if latest and latest.awaits_outcome and latest.performing_since:
         # Begun under a lease that is gone now: its worker died between the action and the note of its outcome.
         record_outcome(latest, Outcome.UNCERTAIN, error=UNCERTAIN)
@@ -78,14 +80,14 @@ def _take_turn(lease: Lease) -> None:
             # Lost while it was only looked at: a new one shows the coach where we are.
             lease.renew()
             _with_browser(session, lease)
-    except (DatabaseError, LeaseLost, SessionNotActive, Session.DoesNotExist):
+    except (OperationalError, InterfaceError, LeaseLost, SessionNotActive, IllegalTransition, Session.DoesNotExist):
         raise
     except (ChromiumMissing, ChromiumFailed, BrowserLost) as error:
-        _ask_without_browser(session, str(error))
+        _ask_without_browser(session, lease, str(error))
     except Exception as error:
         # Whatever it was, the coach is told and the session goes on from its rows; the log has the details.
         logger.exception("Session %s could not go on.", session.session_id)
-        _ask_without_browser(session, OWN_FAULT.format(name=type(error).__name__))
+        _ask_without_browser(session, lease, OWN_FAULT.format(name=type(error).__name__))
 
 
 def _with_browser(session: Session, lease: Lease) -> None:
@@ -179,14 +181,14 @@ class _Turn:
                 trouble = f"{trouble} {error}".strip()
         page, screenshot = self._look()
         proposal = build_proposal(self.session, version, found=found, trouble=trouble, page=page, screenshot=screenshot)
-        suggestion = open_suggestion(self.session, proposal)
-        if self.session.mode == Session.Mode.COACHING or proposal.error:
-            return False
-        try:
-            decide(suggestion, Answer(decision=Decision.Kind.ACCEPT), by=None)
-        except (AlreadyDecided, StaleStep):
-            logger.info("A person was faster than the policy at %s.", suggestion)
-        return True
+        self.lease.renew()
+        asks = self.session.mode == Session.Mode.COACHING or bool(proposal.error)
+        # Asked and accepted in one: nothing may come between that would leave a question which nobody is to answer.
+        with transaction.atomic():
+            suggestion = open_suggestion(self.session, proposal, lease_owner=self.lease.owner)
+            if not asks:
+                decide(suggestion, Answer(decision=Decision.Kind.ACCEPT), by=None)
+        return not asks
 
     def _keep_typed_secret(self, version: StepVersion) -> None:
         """A recording does not say which fields are for passwords; the page does, before anything is shown of it."""
@@ -205,7 +207,8 @@ class _Turn:
         if not found.found:
             record_outcome(suggestion, Outcome.NOT_PERFORMED, error=self._shown(found.problem or ""))
             return
-        if not begin_performing(suggestion):
+        self.lease.renew()
+        if not begin_performing(suggestion, lease_owner=self.lease.owner):
             raise SessionNotActive("The session was paused or ended before the action.")
         started = time.monotonic()
         performed = self.browser.perform(action, found, timeout_ms=timeout_of(action, self.session))
@@ -236,9 +239,12 @@ class _Turn:
         return str(without_secrets(text, self.session))
 
 
-def _ask_without_browser(session: Session, words: str) -> None:
+def _ask_without_browser(session: Session, lease: Lease, words: str) -> None:
     """Puts the current step to the coach with what went wrong, when there is no page to look at."""
+    lease.renew()
     session.refresh_from_db()
+    if session.status != Session.Status.ACTIVE:
+        return
     latest = session.latest_suggestion()
     if latest and latest.awaits_outcome:
         begun = latest.performing_since is not None
@@ -257,4 +263,5 @@ def _ask_without_browser(session: Session, words: str) -> None:
     open_suggestion(
         session,
         build_proposal(session, planned_step(session), found=None, trouble=trouble, page={}, screenshot=None),
+        lease_owner=lease.owner,
     )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from datetime import timedelta
@@ -92,7 +91,7 @@ def test_a_living_process_is_not_dead() -> None:
 
 def test_a_killed_worker_s_lease_is_free_at_once(session: Session, external_session: Session) -> None:
     worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    owner = f"{socket.gethostname()} {worker.pid} {lease._started(worker.pid)} 0badcafe"
+    owner = f"{lease._host()} {worker.pid} {lease._started(worker.pid)} 0badcafe"
     Session.objects.filter(pk=session.pk).update(lease_owner=owner, lease_until=timezone.now() + timedelta(minutes=1))
     own = claim(external_session.pk)
     assert own
@@ -106,7 +105,7 @@ def test_a_killed_worker_s_lease_is_free_at_once(session: Session, external_sess
 
 
 def test_a_pid_that_was_given_out_again_is_another_process() -> None:
-    assert is_dead(f"{socket.gethostname()} {os.getpid()} 1 12345678")
+    assert is_dead(f"{lease._host()} {os.getpid()} 1 12345678")
 
 
 def test_of_another_machine_only_time_tells(session: Session) -> None:

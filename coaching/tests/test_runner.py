@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import (
@@ -21,9 +23,12 @@ from coaching.actions.sessions import (
     resume_session,
     start_session,
 )
-from coaching.actions.suggestions import begin_performing, record_outcome
+from coaching.actions.suggestions import Proposal, begin_performing, open_suggestion, record_outcome
 from coaching.actions.workflows import create_workflow, set_steps
+from coaching.exceptions import SessionNotActive
+from coaching.execution.browser import SessionBrowser
 from coaching.execution.chromium import running_endpoint, stop_chromium
+from coaching.execution.lease import claim
 from coaching.execution.recovery import close_browser_of, sweep
 from coaching.execution.runner import BROWSER_LOST, advance, profile_of
 from coaching.models import Session, Suggestion, Workflow
@@ -364,3 +369,51 @@ def test_events_tell_the_whole_story(session: Session, coach: User) -> None:
         "suggestion.opened",
     ]  # fmt: skip
     assert SECRET not in json.dumps(list(session.events.values_list("data", flat=True)))
+
+
+def test_a_worker_whose_lease_was_taken_over_does_nothing_more(session: Session, coach: User, site: Site) -> None:
+    """Two workers at one session: the first stalled past its lease, the second performs."""
+    suggestion = asked(session)
+    decide(suggestion, Answer(decision="accept"), by=coach)
+    stalled = claim(session.pk)
+    assert stalled
+    Session.objects.filter(pk=session.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    advance(session.pk)
+    assert site.visits == ["GET /"]
+    proposal = Proposal(step_index=0, node_id="open", action_type="navigate", action={}, description="again")
+    with pytest.raises(SessionNotActive):
+        open_suggestion(session, proposal, lease_owner=stalled.owner)
+    assert not begin_performing(suggestion, lease_owner=stalled.owner)
+
+
+def test_pausing_at_the_very_end_stays_paused(session: Session, coach: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause comes in while the last picture is taken."""
+    for _ in range(4):
+        answered(session, by=coach)
+    take = SessionBrowser.screenshot
+
+    def pausing(browser: SessionBrowser, **how: Any) -> bytes:
+        if Session.objects.get(pk=session.pk).current_step_index == 4:
+            pause_session(Session.objects.get(pk=session.pk), by=coach)
+        return take(browser, **how)
+
+    with monkeypatch.context() as during:
+        during.setattr(SessionBrowser, "screenshot", pausing)
+        advance(session.pk)
+    session.refresh_from_db()
+    assert session.status == "paused"
+    resume_session(session, by=coach)
+    advance(session.pk)
+    session.refresh_from_db()
+    assert session.status == "completed"
+
+
+def test_an_ended_session_of_a_host_that_is_gone_is_settled(session: Session, coach: User) -> None:
+    suggestion = asked(session)
+    decide(suggestion, Answer(decision="accept"), by=coach)
+    assert begin_performing(suggestion)
+    abandon_session(session, by=coach)
+    yesterday = timezone.now() - timedelta(days=1)
+    Session.objects.filter(pk=session.pk).update(lease_owner="gone/pid:[1] 7 7", lease_until=yesterday)
+    swept = sweep()
+    assert (swept.uncertain, swept.browsers_closed) == (1, 1)
