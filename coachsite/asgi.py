@@ -17,15 +17,18 @@ django_application = get_wsgi_application()
 # Both read the models, which are there only once Django is set up.
 from a2wsgi import WSGIMiddleware  # noqa: E402
 from channels.routing import ProtocolTypeRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
 
 from coaching.longpoll import Application, LongPoll  # noqa: E402
 from coaching.routing import websocket_application  # noqa: E402
+from coachsite.bodies import KnownLength  # noqa: E402
 
 HTTP_THREADS = 8
 
+http = LongPoll(cast("Application", WSGIMiddleware(cast("Any", django_application), workers=HTTP_THREADS)))
 application = ProtocolTypeRouter(
     {
-        "http": LongPoll(cast("Application", WSGIMiddleware(cast("Any", django_application), workers=HTTP_THREADS))),
+        "http": KnownLength(http, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
         "websocket": websocket_application,
     }
 )

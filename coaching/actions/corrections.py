@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..exceptions import InvalidInput
 from ..models import Session, Suggestion
-from ..recordings import RecordingError, Redactor, describe, names_in, types_a_secret, unmask, validate_step
+from ..recordings import RecordingError, Redactor, check_json, describe, names_in, types_a_secret, unmask, validate_step
 from ..secrets import decrypt, encrypt
 from .secrecy import free_name, masked_action
 
@@ -29,6 +29,10 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
         return None
     session = suggestion.session
     if not session.workflow.is_browser:
+        try:
+            check_json(given, "The correction")
+        except RecordingError as error:
+            raise InvalidInput(str(error), field="correction") from None
         return dict(given)
     # Another worker may have made a variable secret since the suggestion was read.
     session.refresh_from_db(fields=["encrypted_secrets", "variables"])
@@ -42,6 +46,10 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
         raise InvalidInput(f"This correction is not a valid action: {error}", field="correction") from None
     if types_a_secret(correction) and correction.get("value") and not names_in(correction["value"]):
         correction["value"] = _new_secret("typed_secret", correction["value"], secrets, fresh)
+    if _moves_a_secret(correction, suggestion.action, {*secrets, *fresh}):
+        raise InvalidInput(
+            "A secret can only be typed into a field, or stay where the recording has it.", field="correction"
+        )
     if unknown := sorted(names_in(correction) - set(session.variables) - set(fresh)):
         raise InvalidInput(f"There is no variable “{unknown[0]}” in this session.", field="correction")
     if fresh:
@@ -51,6 +59,14 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
             encrypted_secrets=session.encrypted_secrets, variables=session.variables
         )
     return correction
+
+
+def _moves_a_secret(correction: Mapping[str, Any], suggested: Mapping[str, Any], secrets: Collection[str]) -> bool:
+    """Whether a secret would go where it was not: into an address or a script it could be sent anywhere."""
+    # Typed into a field, or looked for on the page, it stays where it is.
+    harmless = {"selectors", "value"} if correction["type"] == "change" else {"selectors"}
+    elsewhere = {key: value for key, value in correction.items() if key not in harmless}
+    return any(names_in(value) & set(secrets) and value != suggested.get(key) for key, value in elsewhere.items())
 
 
 def _take_new_secrets(given: Any, stored: Any, secrets: Mapping[str, str], fresh: dict[str, str]) -> Any:

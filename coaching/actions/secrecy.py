@@ -37,14 +37,30 @@ def without_secrets(value: Any, session: Session) -> Any:
 def keep_secret(session: Session, names: Collection[str]) -> None:
     """Makes these variables secret, in the session and in its workflow: they turned out to go into a password field."""
     with transaction.atomic():
-        hold(session.pk)
-        session.refresh_from_db()
-        found = {name: value for name, value in session.variables.items() if name in names and value != "***"}
-        session.encrypted_secrets = encrypt(decrypt(session.encrypted_secrets) | found)
-        session.variables = session.variables | dict.fromkeys(found, "***")
-        session.save(update_fields=["encrypted_secrets", "variables"])
+        for one in (session, *session.workflow.sessions.exclude(pk=session.pk).order_by("pk")):
+            _encrypt_in(one, names)
         for variable in session.workflow.variables.filter(name__in=names, secret=False):
             make_secret(variable)
+
+
+def _encrypt_in(session: Session, names: Collection[str]) -> None:
+    """Moves these variables of one session to its secrets, and out of what its suggestions and events say."""
+    if not set(names) & (set(session.variables) - secret_names(session)):
+        return
+    hold(session.pk)
+    session.refresh_from_db()
+    found = {name: value for name, value in session.variables.items() if name in names and value != "***"}
+    session.encrypted_secrets = encrypt(decrypt(session.encrypted_secrets) | found)
+    session.variables = session.variables | dict.fromkeys(found, "***")
+    session.save(update_fields=["encrypted_secrets", "variables"])
+    redactor = Redactor.of(found)
+    for suggestion in session.suggestions.all():
+        suggestion.action = redactor.value(suggestion.action)
+        suggestion.description = mask(redactor.text(suggestion.description), found)
+        suggestion.save(update_fields=["action", "description"])
+    for event in session.events.all():
+        event.data = mask(redactor.value(event.data), found)
+        event.save(update_fields=["data"])
 
 
 def make_secret(variable: Variable) -> None:

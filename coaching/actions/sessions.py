@@ -72,9 +72,10 @@ def start_session(
             _ask_for_a_worker(session)
     except IntegrityError:
         existing = Session.objects.filter(workflow=workflow, execution_id=session.execution_id).first()
-        if existing is None:
-            raise
-        raise DuplicateExecution(existing) from None
+        if existing:
+            raise DuplicateExecution(existing) from None
+        Workflow.objects.get(pk=workflow.pk)  # deleted meanwhile: that is what to tell
+        raise
     return session
 
 
@@ -144,12 +145,14 @@ def remember_browser(session: Session, *, url: str, viewport: tuple[int, int]) -
 def keep_last_picture(session: Session, screenshot: bytes) -> None:
     """Keeps the page as it was at the end, as PNG."""
     session.last_picture.save(f"{session.session_id}/last.png", ContentFile(screenshot), save=False)
-    Session.objects.filter(pk=session.pk).update(last_picture=session.last_picture.name)
+    if not Session.objects.filter(pk=session.pk).update(last_picture=session.last_picture.name):
+        session.last_picture.delete(save=False)  # the session was deleted meanwhile
 
 
 def delete_session(session: Session) -> None:
     """Deletes the session with its suggestions, decisions, events and screenshots."""
     with transaction.atomic():
+        hold(session.pk)
         pictures = [*session.suggestions.exclude(screenshot="").values_list("screenshot", flat=True)]
         if session.last_picture:
             pictures.append(session.last_picture.name)

@@ -20,6 +20,7 @@ from ..recordings import (
     RecordingError,
     StepSpec,
     VariableSpec,
+    check_json,
     compile_workflow,
     describe,
     export_document,
@@ -214,11 +215,11 @@ def set_steps(workflow: Workflow, steps: Iterable[Mapping[str, Any]], *, by: Use
 
 def _checked_spec(workflow: Workflow, index: int, step: Mapping[str, Any]) -> StepSpec:
     action = dict(step.get("action") or {})
-    if workflow.is_browser:
-        try:
-            action = validate_step(action)
-        except RecordingError as error:
-            raise InvalidInput(f"Step {index + 1}: {error}", field="steps") from None
+    try:
+        check_json(action, "The action")
+        action = validate_step(action) if workflow.is_browser else action
+    except RecordingError as error:
+        raise InvalidInput(f"Step {index + 1}: {error}", field="steps") from None
     action_type = str(action["type"] if workflow.is_browser else step.get("action_type") or "")
     described = describe(action) if workflow.is_browser else f"{action_type} {step['node_id']}".strip()
     return StepSpec(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.http import UnreadablePostError
 from drf_standardized_errors.handler import ExceptionHandler as StandardHandler
-from rest_framework.exceptions import APIException, ErrorDetail, ParseError, ValidationError
+from rest_framework.exceptions import APIException, ErrorDetail, NotFound, ParseError, ValidationError
 from rest_framework.settings import api_settings
 
 from ..exceptions import AlreadyDecided, DomainError, DuplicateExecution, InvalidInput
@@ -37,6 +37,9 @@ class ExceptionHandler(StandardHandler):
             return ValidationError({field: [ErrorDetail(str(exc), exc.code)]})
         if isinstance(exc, DomainError):
             return Refused(exc)
+        if isinstance(exc, ObjectDoesNotExist):
+            # There when the view began, and deleted by somebody since.
+            return NotFound()
         if isinstance(exc, RequestDataTooBig):
             return TooLarge(getattr(self.context["view"], "max_body", settings.MAX_BODY_BYTES))
         if isinstance(exc, SuspiciousOperation | UnreadablePostError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
@@ -74,12 +74,13 @@ def _decode(cursor: str, by: str) -> tuple[Any, int]:
     try:
         value, key = json.loads(urlsafe_b64decode(cursor.encode("ascii")))
         if by.endswith("_at"):
-            value = parse_datetime(value)
-            valid = value is not None and value.tzinfo is not None
+            moment = parse_datetime(value)
+            value = moment.astimezone(UTC) if moment and moment.tzinfo else None
+            valid = value is not None
         else:
-            valid = value is None if not by else isinstance(value, str) and "\0" not in value
+            valid = value is None if not by else isinstance(value, str) and b"\0" not in value.encode()
         valid = valid and type(key) is int and 0 <= key <= _LARGEST_KEY
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         valid = False
     if not valid:
         raise serializers.ValidationError({"cursor": "This cursor did not come from a page of this list."})

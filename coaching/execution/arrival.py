@@ -18,6 +18,8 @@ ROUND_TRIP_MS = 1_000
 #: How long a page may go on redirecting after it loaded before its address is judged.
 REDIRECT_MS = 1_000
 ERROR_PAGE = "chrome-error://"
+#: Pages of the browser's own making, and content of the page that is judged itself.
+HARMLESS = ("about:", ERROR_PAGE, "blob:http", "data:")
 #: Steps that only look, or set up.
 LEADS_NOWHERE = frozenset({"setViewport", "emulateNetworkConditions", "waitForElement", "waitForExpression"})
 
@@ -39,15 +41,16 @@ def performed_with_arrival(act: Act, handler: Callable[[Act], None]) -> None:
 def guard(tabs: Tabs) -> None:
     """Leaves every tab that stands at a forbidden address: links and redirects lead anywhere. Raises `ForbiddenUrl`."""
     for page in tabs.open_pages():
-        host = urlsplit(page.url).netloc
-        if not page.url.startswith(("http:", "https:")) or host in tabs.checked_hosts:
-            continue
-        try:
-            check_destination(page.url)
-        except ForbiddenUrl:
-            page.goto("about:blank")
-            raise
-        tabs.checked_hosts.add(host)
+        for frame in page.frames:
+            host = urlsplit(frame.url).netloc
+            if not frame.url or frame.url.startswith(HARMLESS) or (host and host in tabs.checked_hosts):
+                continue
+            try:
+                check_destination(frame.url, closed_ports=tabs.closed_ports())
+            except ForbiddenUrl:
+                page.goto("about:blank")
+                raise
+            tabs.checked_hosts.add(host)
 
 
 def _wait(act: Act, journey: Journey, asserted_url: str | None, *, must_move: bool) -> None:

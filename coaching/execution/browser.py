@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ from .driver import BrowserLost, BrowserThread, P, T
 from .locate import Located, locate
 from .perform import Performed, perform
 from .tabs import Tabs, viewport_of
+from .text import clean
 from .urls import ForbiddenUrl, check_destination
 
 __all__ = ["BrowserLost", "BrowserThread", "SessionBrowser", "attach"]
 
 REOPEN_MS = 15_000
+#: A browser that lives is given this long to answer before it counts as lost, with all that its pages hold.
+ANSWER_SECONDS = 10.0
 LOST = "The browser does not answer as it should; it may be lost."
 
 
@@ -41,11 +45,11 @@ class SessionBrowser:
     @property
     def url(self) -> str:
         """The address of the tab in use: that of the latest action's target, else the main one."""
-        return self._run(lambda: self._page.url)
+        return str(clean(self._run(lambda: self._page.url)))
 
     @property
     def title(self) -> str:
-        return self._run(self._page.title)
+        return str(clean(self._run(self._page.title)))
 
     @property
     def viewport(self) -> tuple[int, int]:
@@ -65,9 +69,10 @@ class SessionBrowser:
     ) -> Performed:
         """Performs `action` on what `locate` found during this attachment. A lost browser is an uncertain outcome."""
         try:
-            return self._run(perform, self._tabs, action, located, timeout_ms=timeout_ms)
+            performed = self._run(perform, self._tabs, action, located, timeout_ms=timeout_ms)
         except BrowserLost as error:
             return Performed(ok=False, reason=str(error), uncertain=True)
+        return replace(performed, reason=clean(performed.reason))
 
     @property
     def _page(self) -> Page:
@@ -123,7 +128,7 @@ def default_thread() -> BrowserThread:
 def _open(
     thread: BrowserThread, profile: Path, chromium: Path, viewport: tuple[int, int], last_url: str | None
 ) -> tuple[Tabs, bool]:
-    endpoint = running_endpoint(profile)
+    endpoint = running_endpoint(profile, patience=ANSWER_SECONDS)
     fresh = endpoint is None
     tabs = Tabs(
         thread.playwright, endpoint or start_chromium(chromium, profile, viewport=viewport), profile, fresh=fresh
@@ -139,7 +144,7 @@ def _open(
 def _return_to(tabs: Tabs, url: str) -> None:
     """Opens the last address again; where that fails, the page itself shows it to the coach."""
     try:
-        check_destination(url)
+        check_destination(url, closed_ports=tabs.closed_ports())
         tabs.main.goto(url, wait_until="load", timeout=REOPEN_MS)
     except (ForbiddenUrl, PlaywrightError):
         return

@@ -6,6 +6,7 @@ worker, and is found again from what it leaves in its profile folder.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -20,6 +21,7 @@ from .urls import RESOLVER_RULES
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
+STOP_ATTEMPTS = 5
 PID_FILE = "coachsite.pid"
 LOG_FILE = "chromium.log"
 ON_PATH = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -102,6 +104,7 @@ def start_chromium(binary: Path, profile: Path, *, viewport: tuple[int, int]) ->
     """
     profile.mkdir(parents=True, exist_ok=True, mode=0o700)
     profile = profile.resolve()
+    stop_chromium(profile)
     (profile / "DevToolsActivePort").unlink(missing_ok=True)
     arguments = [str(binary), *FLAGS, _profile_flag(profile), f"--window-size={viewport[0]},{viewport[1]}"]
     if os.geteuid() == 0:
@@ -123,12 +126,20 @@ def start_chromium(binary: Path, profile: Path, *, viewport: tuple[int, int]) ->
     raise ChromiumFailed(f"Chromium ({binary}) did not start: {_last_words(profile)}")
 
 
-def running_endpoint(profile: Path) -> Endpoint | None:
-    """The endpoint of this profile's browser, or None if its process is gone or its port does not answer."""
+def running_endpoint(profile: Path, *, patience: float = 0.0) -> Endpoint | None:
+    """The endpoint of this profile's browser, or None if its process is gone or does not answer for `patience` s."""
     profile = profile.resolve()
-    pid = _own_pid(profile)
-    if pid is None:
-        return None
+    deadline = time.monotonic() + patience
+    while (pid := _own_pid(profile)) is not None:
+        if endpoint := _answering(profile, pid):
+            return endpoint
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(0.05)
+    return None
+
+
+def _answering(profile: Path, pid: int) -> Endpoint | None:
     try:
         port, path = (profile / "DevToolsActivePort").read_text().split()[:2]
         connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=2)
@@ -144,20 +155,36 @@ def running_endpoint(profile: Path) -> Endpoint | None:
 def stop_chromium(profile: Path) -> bool:
     """Ends this profile's Chromium and waits for it. False if there was none; never touches another process."""
     profile = profile.resolve()
-    pid = _own_pid(profile)
-    if pid is None:
-        return False
+    found = False
+    # More than one, when a worker was killed between starting its Chromium and noting its pid.
+    for _attempt in range(STOP_ATTEMPTS):
+        if (pid := _own_pid(profile)) is None:
+            break
+        found = True
+        _end(pid)
+    (profile / PID_FILE).unlink(missing_ok=True)
+    (profile / "DevToolsActivePort").unlink(missing_ok=True)
+    return found
+
+
+def devtools_ports(root: Path) -> frozenset[int]:
+    """The ports at which the browsers of all profiles below `root` are driven: no page may go there."""
+    ports = set()
+    for profile in profiles_in(root):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            ports.add(int((profile / "DevToolsActivePort").read_text().split()[0]))
+    return frozenset(ports)
+
+
+def _end(pid: int) -> None:
     try:
         group = os.getpgid(pid)
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
             os.killpg(group, signal_number)
             if _wait_gone(group):
-                break
+                return
     except ProcessLookupError:
         _reap(pid)
-    (profile / PID_FILE).unlink(missing_ok=True)
-    (profile / "DevToolsActivePort").unlink(missing_ok=True)
-    return True
 
 
 def profiles_in(root: Path) -> Iterator[Path]:
@@ -175,12 +202,10 @@ def _own_pid(profile: Path) -> int | None:
 
     Some distributions start Chromium from a shell script. Should that script be gone, its Chromium is searched for.
     """
-    try:
+    with contextlib.suppress(OSError, ValueError):
         noted = int((profile / PID_FILE).read_text())
-    except (OSError, ValueError):
-        return None
-    if _is_ours(noted, profile):
-        return noted
+        if _is_ours(noted, profile):
+            return noted
     return next((pid for pid in _pids() if _is_ours(pid, profile)), None)
 
 

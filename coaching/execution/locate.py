@@ -27,6 +27,7 @@ from playwright.sync_api import ElementHandle, Frame
 from playwright.sync_api import Error as PlaywrightError
 
 from .tabs import HELPERS, TabMissing, Tabs, context_gone
+from .text import clean
 
 DEFAULT_TIMEOUT_MS = 5_000
 TIMEOUT_BOUNDS_MS = (1, 30_000)
@@ -141,7 +142,8 @@ def locate(tabs: Tabs, action: Mapping[str, Any], *, timeout_ms: int | None = No
             frame = tabs.frame_for(action, deadline)
             wait = max(0.0, (deadline - time.monotonic()) * 1000)
             try:
-                return _told(tabs.call(frame, "locate", {**query, "wait": wait}), frame, query["selectors"])
+                report = clean(tabs.call(frame, "locate", {**query, "wait": wait}))
+                return _told(report, frame, query["selectors"])
             except PlaywrightError as error:
                 if not context_gone(error) or time.monotonic() >= deadline + 1:
                     raise

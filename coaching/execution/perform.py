@@ -127,7 +127,7 @@ def _answered(tabs: Tabs) -> Performed:
 
 def _navigate(act: Act) -> None:
     url = str(act.action["url"])
-    check_destination(url)
+    check_destination(url, closed_ports=act.tabs.closed_ports())
     try:
         response = _go(act, url)
     except PlaywrightTimeout:

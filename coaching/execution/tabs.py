@@ -11,7 +11,7 @@ from typing import Any
 from playwright.sync_api import BrowserContext, CDPSession, Dialog, Frame, Page, Playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from .chromium import Endpoint
+from .chromium import Endpoint, devtools_ports
 from .journey import Journey
 from .urls import same_place
 
@@ -33,6 +33,7 @@ class Tabs:
         self._browser = playwright.chromium.connect_over_cdp(endpoint.ws_url)
         self._context: BrowserContext = self._browser.contexts[0]
         self._state_path = profile / STATE_FILE
+        self._profiles = profile.resolve().parent
         self._sessions: dict[Page | Frame, CDPSession] = {}
         self._installed: set[CDPSession] = set()
         self._journeys: dict[Page, Journey] = {}
@@ -50,6 +51,10 @@ class Tabs:
         self.page = self.main
         if network := self.state.get("network"):
             self.cdp(self.main).send("Network.emulateNetworkConditions", network)
+
+    def closed_ports(self) -> frozenset[int]:
+        """Ports of this machine that no page may be opened at: there the browsers themselves are driven."""
+        return devtools_ports(self._profiles)
 
     # -- state that outlives the attachment
 

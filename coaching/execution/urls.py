@@ -7,6 +7,7 @@ import ipaddress
 import re
 import socket
 import unicodedata
+from collections.abc import Collection
 from urllib.parse import unquote, urlsplit
 
 from coaching.exceptions import InvalidInput
@@ -45,12 +46,13 @@ class ForbiddenUrl(InvalidInput):
     """An address the executor refuses; the message says why in words for a coach."""
 
 
-def check_destination(url: str, *, resolve: bool = True) -> None:
+def check_destination(url: str, *, resolve: bool = True, closed_ports: Collection[int] = ()) -> None:
     """Raises `ForbiddenUrl` unless `url` is `about:blank` or an http(s) address that is no cloud metadata service.
 
     The host is read as a browser reads it (backslashes, escapes, numbers for addresses). With `resolve` its name is
     looked up too, and every address it stands for is checked; a name that does not resolve passes, for the browser
-    to report. Localhost and private networks are allowed: self-hosted tools live there.
+    to report. Localhost and private networks are allowed: self-hosted tools live there, but for `closed_ports` of
+    this machine.
     """
     cleaned = re.sub(r"[\t\r\n]", "", url).strip("".join(map(chr, range(0x21))))
     if cleaned.lower() == "about:blank":
@@ -71,6 +73,9 @@ def check_destination(url: str, *, resolve: bool = True) -> None:
     for address in addresses:
         if any(_forbidden(form) for form in _embedded(address)):
             raise ForbiddenUrl(f"{host} is a link-local or cloud metadata address and is never opened.")
+    here = host == "localhost" or host.endswith(".localhost") or any(_is_here(address) for address in addresses)
+    if here and _port(parts[2], scheme) in closed_ports:
+        raise ForbiddenUrl(f"{host} is never opened at this port: coachsite drives its browsers there.")
 
 
 def place(url: str) -> str:
@@ -101,6 +106,16 @@ def _host(after_scheme: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].partition("%")[0]
     return host.partition(":")[0].rstrip(".")
+
+
+def _port(after_scheme: str, scheme: str) -> int:
+    authority = re.split(r"[/\\?#]", after_scheme.lstrip("/\\"), maxsplit=1)[0].rpartition("@")[2]
+    written = re.search(r":(\d+)$", unicodedata.normalize("NFKC", unquote(authority)))
+    return int(written[1]) if written else {"http": 80, "https": 443}[scheme]
+
+
+def _is_here(address: IPAddress) -> bool:
+    return any(form.is_loopback or form.is_unspecified for form in _embedded(address))
 
 
 def _address(host: str) -> IPAddress | None:

@@ -53,7 +53,7 @@ def page(
 
 def body_bytes(request: HttpRequest) -> int:
     length = request.META.get("CONTENT_LENGTH") or "0"
-    return int(length) if length.isdigit() else 0
+    return int(length) if length.isdecimal() else 0
 
 
 def person(request: HttpRequest) -> User:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,8 +72,9 @@ def _position(text: str) -> tuple[datetime, int] | None:
     moment_text, _, pk = text.rpartition("_")
     try:
         moment = parse_datetime(moment_text)
-    except ValueError:
+        moment = moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    if moment is None or moment.tzinfo is None or not pk.isdecimal() or len(pk) > 18:
+    if moment is None or not pk.isdecimal() or len(pk) > 18:
         return None
     return moment, int(pk)

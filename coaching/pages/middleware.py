@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.core.exceptions import ObjectDoesNotExist
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
-from ..exceptions import DomainError
+from ..exceptions import DomainError, InvalidInput
 from .doors import BodyTooLarge, body_bytes, by_htmx
 
+#: The API and the demo application have words of their own for bad input.
+ANSWER_THEMSELVES = ("/api/", "/demo/")
 #: Set on an answer whose fragments know their own places; any other refusal is shown in the page's notice.
 FRAGMENTS_HEADER = "X-Coachsite-Fragments"
 
@@ -34,7 +37,19 @@ class DomainErrorMiddleware:
             response["HX-Reswap"] = "innerHTML"
         return response
 
+    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponseBase | None:
+        """Refuses what no database can hold, before any view or admin page passes it on."""
+        if request.path.startswith(ANSWER_THEMSELVES):
+            return None
+        values = (value for given in (request.GET, request.POST) for _, listed in given.lists() for value in listed)
+        if any(isinstance(value, str) and "\0" in value for value in values):
+            return _problem_page(request, InvalidInput("The text holds a NUL character, which cannot be kept."))
+        return None
+
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if isinstance(exception, ObjectDoesNotExist):
+            # There when the view began, and deleted by somebody since.
+            raise Http404 from exception
         if not isinstance(exception, DomainError):
             return None
         match = request.resolver_match

@@ -6,7 +6,7 @@ from coaching.recordings.addresses import check_url
 from coaching.recordings.chrome_recorder import export, validate_step
 from coaching.recordings.compiled import CompiledWorkflow, StepSpec, VariableSpec, export_document
 from coaching.recordings.demonstrations import MergeResult, merge_demonstration
-from coaching.recordings.document import MAX_BYTES, MAX_STEPS, ImportNote, ParsedRecording, RecordingError
+from coaching.recordings.document import MAX_BYTES, MAX_STEPS, ImportNote, ParsedRecording, RecordingError, check_json
 from coaching.recordings.parsed import parse_recording
 from coaching.recordings.sensitive import Redactor, types_a_secret
 from coaching.recordings.variables import MissingVariable, fill, fill_known, mask, names_in, unmask
@@ -25,6 +25,7 @@ __all__ = [
     "Redactor",
     "StepSpec",
     "VariableSpec",
+    "check_json",
     "check_url",
     "compile_workflow",
     "describe",

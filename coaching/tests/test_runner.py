@@ -27,11 +27,12 @@ from coaching.actions.suggestions import Proposal, begin_performing, open_sugges
 from coaching.actions.workflows import create_workflow, set_steps
 from coaching.exceptions import SessionNotActive
 from coaching.execution.browser import SessionBrowser
-from coaching.execution.chromium import running_endpoint, stop_chromium
+from coaching.execution.chromium import devtools_ports, running_endpoint, stop_chromium
 from coaching.execution.lease import claim
 from coaching.execution.recovery import close_browser_of, sweep
 from coaching.execution.runner import BROWSER_LOST, advance, profile_of
 from coaching.models import Session, Suggestion, Workflow
+from coaching.secrets import decrypt
 from coaching.tests.browser_pages import Site, serve
 from coaching.tests.domain import everything_stored
 
@@ -125,6 +126,7 @@ def test_what_goes_into_a_password_field_becomes_secret_whatever_it_is_called(
     session: Session, coach: User, site: Site, workflow: Workflow
 ) -> None:
     site.pages["/"] = FORM.replace("<input name=amount>", "<input name=amount type=password>")
+    sibling = start_session(workflow, by=coach, variables={"password": SECRET, "amount": "90125"})
     workflow.variables.filter(name="amount").update(default="1867")
     workflow.recordings.create(format="chrome-recorder", title="Form", document={"steps": [{"value": "1867"}]})
     answered(session, by=coach)
@@ -139,6 +141,9 @@ def test_what_goes_into_a_password_field_becomes_secret_whatever_it_is_called(
     assert asked(session).step_index == 2
     again = start_session(workflow, by=coach, variables={"password": SECRET})
     assert again.variables["amount"] == "***"
+    sibling.refresh_from_db()
+    assert sibling.variables["amount"] == "***"
+    assert decrypt(sibling.encrypted_secrets)["amount"] == "90125"
 
 
 def test_a_secret_in_address_title_and_selectors_is_shown_nowhere(
@@ -417,3 +422,35 @@ def test_an_ended_session_of_a_host_that_is_gone_is_settled(session: Session, co
     Session.objects.filter(pk=session.pk).update(lease_owner="gone/pid:[1] 7 7", lease_until=yesterday)
     swept = sweep()
     assert (swept.uncertain, swept.browsers_closed) == (1, 1)
+
+
+def test_half_an_emoji_in_a_page_stops_nobody(session: Session, coach: User, site: Site) -> None:
+    broken = "<script>document.title = 'Sale \\ud83d\\ude00'.slice(0, 6)</script>"
+    site.pages["/"] = FORM.replace("Save", "Send") + broken
+    site.pages["/"] += "<button id=x></button><script>x.textContent = 'Save \\ud83d'</script>"
+    for _ in range(3):
+        answered(session, by=coach)
+    question = asked(session)
+    assert question.asked_because == "trouble"
+    question.error.encode()
+    json.dumps([question.target, question.page], ensure_ascii=False).encode()
+
+
+def test_no_page_may_be_opened_where_the_browsers_are_driven(session: Session, coach: User) -> None:
+    question = asked(session)
+    [port] = devtools_ports(profile_of(session.session_id).parent)
+    for url in (f"http://127.0.0.1:{port}/json/version", f"http://localhost:{port}/", f"http://[::1]:{port}/"):
+        Suggestion.objects.filter(pk=question.pk).update(action={"type": "navigate", "url": url})
+        decide(question, Answer(decision="accept"), by=coach)
+        question = asked(session)
+        assert "drives its browsers there" in question.error
+
+
+def test_a_second_chromium_on_one_profile_is_ended_too(session: Session, coach: User) -> None:
+    """As when a worker was killed between starting its Chromium and noting its process."""
+    asked(session)
+    profile = profile_of(session.session_id)
+    (profile / "coachsite.pid").unlink()
+    assert running_endpoint(profile)
+    assert stop_chromium(profile)
+    assert running_endpoint(profile) is None

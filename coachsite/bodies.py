@@ -1,0 +1,46 @@
+"""Request bodies that come in chunks, without saying their length."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+
+class KnownLength:
+    """Gives every body its length: WSGI reads nothing where none is said.
+
+    A body without a length is read first, up to a little more than `limit` bytes: enough for the application to
+    refuse what is too large.
+    """
+
+    def __init__(self, application: Application, *, limit: int) -> None:
+        self.application, self.limit = application, limit
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        names = {name.lower() for name, _ in scope["headers"]}
+        if b"transfer-encoding" not in names or b"content-length" in names:
+            await self.application(scope, receive, send)
+            return
+        body = await self._read(receive)
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"transfer-encoding"]
+        known = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
+        pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return pending.pop() if pending else await receive()
+
+        await self.application(known, replay, send)
+
+    async def _read(self, receive: Receive) -> bytes:
+        body = b""
+        while len(body) <= self.limit:
+            message = await receive()
+            body += message.get("body", b"")
+            if message["type"] != "http.request" or not message.get("more_body"):
+                break
+        return body
