@@ -7,5 +7,5 @@ from django.dispatch import Signal
 #: A browser session has something to do without a person. Sent with `session_pk`; `coaching.tasks` listens.
 session_needs_worker = Signal()
 
-#: A session has ended, was paused or was deleted; sent with `session_id`. Its browser may be closed when it has ended.
+#: A session has ended or was deleted: its browser may be closed. Sent with `session_id`; `coaching.tasks` listens.
 session_ended = Signal()

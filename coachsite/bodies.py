@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-Message = dict[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
-Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+from coaching.longpoll import Application, Message, Receive, Send
 
 
 class KnownLength:
@@ -27,6 +23,8 @@ class KnownLength:
             await self.application(scope, receive, send)
             return
         body = await self._read(receive)
+        if body is None:
+            return
         headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"transfer-encoding"]
         known = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
         pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -36,11 +34,14 @@ class KnownLength:
 
         await self.application(known, replay, send)
 
-    async def _read(self, receive: Receive) -> bytes:
-        body = b""
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The body, or None when the client went away before its end."""
+        body = bytearray()
         while len(body) <= self.limit:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
             body += message.get("body", b"")
-            if message["type"] != "http.request" or not message.get("more_body"):
+            if not message.get("more_body"):
                 break
-        return body
+        return bytes(body)

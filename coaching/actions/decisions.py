@@ -129,22 +129,33 @@ def _write_decision(
 
 def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
     session = suggestion.session
-    event = events.DecisionRecorded(
+    _announce(
+        session,
+        decision,
         n=suggestion.n,
-        step_index=suggestion.step_index,
-        node_id=suggestion.node_id,
-        decision=decision.decision,
-        decided_by=decision.decided_by,
         description=describe_correction(suggestion, decision.correction),
-        latency_ms=decision.latency_ms,
+        current_step_index=suggestion.step_index + 1,
     )
-    counter = decision.kind.counter
-    events.record_event(session, event, current_step_index=suggestion.step_index + 1, **{counter: F(counter) + 1})
     # The policy decides inside a worker's turn, which goes on by itself.
     if session.workflow.is_browser and decision.user_id:
         transaction.on_commit(
             partial(signals.session_needs_worker.send, sender=Session, session_pk=session.pk), robust=True
         )
+
+
+def _announce(session: Session, decision: Decision, *, n: int | None, description: str, **changes: Any) -> None:
+    """The event of a decision, and what it counts; `changes` are further columns of the session."""
+    event = events.DecisionRecorded(
+        n=n,
+        step_index=decision.step_index,
+        node_id=decision.node_id,
+        decision=decision.decision,
+        decided_by=decision.decided_by,
+        description=description,
+        latency_ms=decision.latency_ms,
+    )
+    counter = decision.kind.counter
+    events.record_event(session, event, **{counter: F(counter) + 1}, **changes)
 
 
 def record_decision(
@@ -187,16 +198,6 @@ def record_decision(
             user=by,
         )
         step_named(session.workflow, node_id, action_type=action_type, action=answer.correction or {})
-        event = events.DecisionRecorded(
-            n=None,
-            step_index=step_index,
-            node_id=node_id,
-            decision=decision.decision,
-            decided_by=decision.decided_by,
-            description=f"{action_type} {node_id}",
-            latency_ms=None,
-        )
-        counter = decision.kind.counter
         reached = Greatest("current_step_index", Value(step_index + 1))
-        events.record_event(session, event, current_step_index=reached, **{counter: F(counter) + 1})
+        _announce(session, decision, n=None, description=f"{action_type} {node_id}", current_step_index=reached)
     return decision

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Model
 
 from ..models import Session, Variable, Workflow
 from ..recordings import Redactor, mask
@@ -34,47 +35,52 @@ def without_secrets(value: Any, session: Session) -> Any:
     return masked_action(with_placeholders(value, session), session) if session.encrypted_secrets else value
 
 
-def keep_secret(session: Session, names: Collection[str]) -> None:
-    """Makes these variables secret, in the session and in its workflow: they turned out to go into a password field."""
+def keep_secret(workflow: Workflow, names: Collection[str]) -> None:
+    """Makes these variables of the workflow secret: their defaults, and what its sessions and recordings hold of them.
+
+    What was written before, in backups or in pages that the database has not used again, stays as it was.
+    """
     with transaction.atomic():
-        for one in (session, *session.workflow.sessions.exclude(pk=session.pk).order_by("pk")):
-            _encrypt_in(one, names)
-        for variable in session.workflow.variables.filter(name__in=names, secret=False):
-            make_secret(variable)
+        # In the order of their keys, as everywhere where more than one session is held.
+        for session in workflow.sessions.order_by("pk"):
+            if set(names) & (set(session.variables) - secret_names(session)):
+                _encrypt_in(session, names)
+        for variable in workflow.variables.filter(name__in=names, secret=False):
+            _encrypt_default(variable)
 
 
 def _encrypt_in(session: Session, names: Collection[str]) -> None:
-    """Moves these variables of one session to its secrets, and out of what its suggestions and events say."""
-    if not set(names) & (set(session.variables) - secret_names(session)):
-        return
+    """Moves these variables of one session to its secrets, and out of all that its rows say."""
     hold(session.pk)
     session.refresh_from_db()
     found = {name: value for name, value in session.variables.items() if name in names and value != "***"}
     session.encrypted_secrets = encrypt(decrypt(session.encrypted_secrets) | found)
     session.variables = session.variables | dict.fromkeys(found, "***")
-    session.save(update_fields=["encrypted_secrets", "variables"])
+    session.browser = Redactor.of(found).value(session.browser)
+    session.save(update_fields=["encrypted_secrets", "variables", "browser"])
+    _rewrite(session.suggestions.all(), found, actions=["action"], words=["description", "error", "target", "page"])
+    _rewrite(session.decisions.all(), found, actions=["correction", "difference"], words=["feedback"])
+    _rewrite(session.events.all(), found, actions=[], words=["data"])
+
+
+def _rewrite(rows: Iterable[Model], found: Mapping[str, str], *, actions: list[str], words: list[str]) -> None:
+    """Puts placeholders into columns that are performed or exported, and `***` into those that are only read."""
     redactor = Redactor.of(found)
-    for suggestion in session.suggestions.all():
-        suggestion.action = redactor.value(suggestion.action)
-        suggestion.description = mask(redactor.text(suggestion.description), found)
-        suggestion.save(update_fields=["action", "description"])
-    for event in session.events.all():
-        event.data = mask(redactor.value(event.data), found)
-        event.save(update_fields=["data"])
+    for row in rows:
+        for column in actions:
+            setattr(row, column, redactor.value(getattr(row, column)))
+        for column in words:
+            setattr(row, column, mask(redactor.value(getattr(row, column)), found))
+        row.save(update_fields=[*actions, *words])
 
 
-def make_secret(variable: Variable) -> None:
-    """Encrypts the variable's default and puts placeholders for it into the recordings.
-
-    What was written before, in backups or in pages that the database has not used again, stays as it was.
-    """
-    with transaction.atomic():
-        if variable.default:
-            _hide_recorded(variable)
-        variable.secret = True
-        variable.encrypted_default = encrypt({variable.name: variable.default}) if variable.default else ""
-        variable.default = ""
-        variable.save(update_fields=["secret", "encrypted_default", "default"])
+def _encrypt_default(variable: Variable) -> None:
+    if variable.default:
+        _hide_recorded(variable)
+    variable.secret = True
+    variable.encrypted_default = encrypt({variable.name: variable.default}) if variable.default else ""
+    variable.default = ""
+    variable.save(update_fields=["secret", "encrypted_default", "default"])
 
 
 def _hide_recorded(variable: Variable) -> None:
@@ -86,16 +92,11 @@ def _hide_recorded(variable: Variable) -> None:
 
 def new_secret_variable(workflow: Workflow, wanted: str, value: str) -> Variable:
     """A secret variable named after `wanted`, with this default."""
-    name = free_name(
-        re.sub(r"[^a-z0-9]+", "_", wanted.lower()).strip("_0123456789") or "secret", workflow_names(workflow)
-    )
+    base = re.sub(r"[^a-z0-9]+", "_", wanted.lower()).strip("_0123456789") or "secret"
+    name = free_name(base, workflow.variables.values_list("name", flat=True))
     return Variable.objects.create(
         workflow=workflow, name=name, label=wanted, secret=True, encrypted_default=encrypt({name: value})
     )
-
-
-def workflow_names(workflow: Workflow) -> set[str]:
-    return set(workflow.variables.values_list("name", flat=True))
 
 
 def free_name(base: str, taken: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ from ..models.session import MAX_STEPS
 from ..secrets import decrypt, encrypt
 from .holding import hold
 from .secrecy import with_placeholders, without_secrets
+from .suggestions import withdraw_suggestion
 
 POLICY = "policy"
 Status = Session.Status
@@ -153,6 +154,7 @@ def delete_session(session: Session) -> None:
     """Deletes the session with its suggestions, decisions, events and screenshots."""
     with transaction.atomic():
         hold(session.pk)
+        session.refresh_from_db(fields=["last_picture"])
         pictures = [*session.suggestions.exclude(screenshot="").values_list("screenshot", flat=True)]
         if session.last_picture:
             pictures.append(session.last_picture.name)
@@ -166,8 +168,9 @@ def delete_session(session: Session) -> None:
 def _delete_pictures(session_id: str, names: list[str]) -> None:
     for name in names:
         default_storage.delete(name)
-    with contextlib.suppress(FileNotFoundError):
-        default_storage.delete(f"screenshots/{session_id}")  # the folder, empty now
+    # The folder, empty now unless a worker is just about to find out that the session is gone.
+    with contextlib.suppress(OSError):
+        default_storage.delete(f"screenshots/{session_id}")
 
 
 def delete_old_sessions(*, max_age: timedelta, dry_run: bool = False) -> int:
@@ -197,8 +200,6 @@ def _move(session: Session, new: Session.Status, event: events.Event, **changes:
 
 def _end(session: Session, new: Session.Status, event: events.Event, *, because: str, error_message: str = "") -> None:
     """Ends the session; a suggestion that is still open is withdrawn with it."""
-    from .suggestions import withdraw_suggestion  # noqa: PLC0415 - suggestions end sessions too
-
     hold(session.pk)
     suggestion = session.open_suggestion() if session.can_move_to(new) else None
     if suggestion:

@@ -114,7 +114,7 @@ def withdraw_suggestion(suggestion: Suggestion, *, reason: str) -> bool:
             n=suggestion.n, step_index=suggestion.step_index, node_id=suggestion.node_id, reason=reason
         )
         events.record_event(suggestion.session, withdrawn)
-    suggestion.status = Status.WITHDRAWN
+    suggestion.status, suggestion.error = Status.WITHDRAWN, reason
     return True
 
 

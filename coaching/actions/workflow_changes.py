@@ -11,7 +11,7 @@ from django.db import transaction
 from ..exceptions import InvalidInput
 from ..models import Workflow
 from ..recordings import RecordingError, check_url
-from .secrecy import make_secret
+from .secrecy import keep_secret
 from .workflows import set_steps, set_variable_default
 
 MASK = "***"
@@ -46,8 +46,8 @@ def change_workflow(
         if steps is not None:
             set_steps(workflow, steps, by=by)
         _set_defaults(workflow, defaults or {})
-        for variable in workflow.variables.filter(name__in=secret, secret=False):
-            make_secret(variable)
+        if secret:
+            keep_secret(workflow, secret)
 
 
 def _set_defaults(workflow: Workflow, defaults: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ ROUND_TRIP_MS = 1_000
 REDIRECT_MS = 1_000
 ERROR_PAGE = "chrome-error://"
 #: Pages of the browser's own making, and content of the page that is judged itself.
-HARMLESS = ("about:", ERROR_PAGE, "blob:http", "data:")
+HARMLESS = ("about:", "blob:", ERROR_PAGE)
 #: Steps that only look, or set up.
 LEADS_NOWHERE = frozenset({"setViewport", "emulateNetworkConditions", "waitForElement", "waitForExpression"})
 
@@ -43,7 +43,9 @@ def guard(tabs: Tabs) -> None:
     for page in tabs.open_pages():
         for frame in page.frames:
             host = urlsplit(frame.url).netloc
-            if not frame.url or frame.url.startswith(HARMLESS) or (host and host in tabs.checked_hosts):
+            # Only a tab itself could stand at a file or a page of the browser: what is inside one is the page's own.
+            inside = frame != page.main_frame and not frame.url.startswith(("http:", "https:"))
+            if inside or not frame.url or frame.url.startswith(HARMLESS) or (host and host in tabs.checked_hosts):
                 continue
             try:
                 check_destination(frame.url, closed_ports=tabs.closed_ports())

@@ -95,15 +95,6 @@ def _with_browser(session: Session, lease: Lease) -> None:
         _Turn(session, browser, lease).run()
 
 
-def _complete_if_done(session: Session) -> bool:
-    """Completes a session whose last step is decided and not awaiting its outcome."""
-    latest = session.latest_suggestion()
-    if session.current_step_index < len(session.plan) or (latest and latest.awaits_outcome):
-        return False
-    complete_session(session, by=None)
-    return True
-
-
 def profile_of(session_id: str) -> Path:
     return Path(settings.BROWSER_PROFILES) / session_id
 
@@ -154,7 +145,7 @@ class _Turn:
         if latest and latest.awaits_outcome:
             self._perform(latest)
             return True
-        if self.session.current_step_index >= len(self.session.plan):
+        if self.session.is_at_its_end:
             if not self.browser.reopened:
                 self._keep_last_picture()
             complete_session(self.session, by=None)
@@ -194,7 +185,8 @@ class _Turn:
         """A recording does not say which fields are for passwords; the page does, before anything is shown of it."""
         typed = names_in(version.action.get("value")) - secret_names(self.session)
         if typed:
-            keep_secret(self.session, typed)
+            keep_secret(self.session.workflow, typed)
+            self.session.refresh_from_db()
 
     def _perform(self, suggestion: Suggestion) -> None:
         template = suggestion.decision.correction or suggestion.action
@@ -254,14 +246,11 @@ def _ask_without_browser(session: Session, lease: Lease, words: str) -> None:
             error=f"{words} {UNCERTAIN}" if begun else words,
         )
         session.refresh_from_db()
-        words = ""
-    if latest and latest.is_open:
+    elif latest and latest.is_open:
         withdraw_suggestion(latest, reason=words)
-    if _complete_if_done(session):
+    if session.is_at_its_end:
+        complete_session(session, by=None)
         return
-    trouble = " ".join(part for part in (words, earlier_trouble(session, latest)) if part)
-    open_suggestion(
-        session,
-        build_proposal(session, planned_step(session), found=None, trouble=trouble, page={}, screenshot=None),
-        lease_owner=lease.owner,
-    )
+    trouble = earlier_trouble(session, latest) or words
+    proposal = build_proposal(session, planned_step(session), found=None, trouble=trouble, page={}, screenshot=None)
+    open_suggestion(session, proposal, lease_owner=lease.owner)

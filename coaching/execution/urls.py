@@ -63,7 +63,8 @@ def check_destination(url: str, *, resolve: bool = True, closed_ports: Collectio
     scheme = parts[1].lower()
     if scheme not in ("http", "https"):
         raise ForbiddenUrl(f"Addresses that start with “{scheme}:” are not allowed, only http: and https:.")
-    host = _host(parts[2])
+    authority = _authority(parts[2])
+    host = _host(authority)
     if not host:
         raise ForbiddenUrl(f"“{_short(cleaned)}” names no host.")
     if host in METADATA_NAMES:
@@ -74,7 +75,7 @@ def check_destination(url: str, *, resolve: bool = True, closed_ports: Collectio
         if any(_forbidden(form) for form in _embedded(address)):
             raise ForbiddenUrl(f"{host} is a link-local or cloud metadata address and is never opened.")
     here = host == "localhost" or host.endswith(".localhost") or any(_is_here(address) for address in addresses)
-    if here and _port(parts[2], scheme) in closed_ports:
+    if here and _port(authority, scheme) in closed_ports:
         raise ForbiddenUrl(f"{host} is never opened at this port: coachsite drives its browsers there.")
 
 
@@ -99,18 +100,20 @@ def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _host(after_scheme: str) -> str:
+def _authority(after_scheme: str) -> str:
     # Browsers take any number of slashes of either kind after http:, and read what is before the last @ as a login.
-    authority = re.split(r"[/\\?#]", after_scheme.lstrip("/\\"), maxsplit=1)[0].rpartition("@")[2]
-    host = unicodedata.normalize("NFKC", unquote(authority)).replace("。", ".").lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0].partition("%")[0]
-    return host.partition(":")[0].rstrip(".")
+    written = re.split(r"[/\\?#]", after_scheme.lstrip("/\\"), maxsplit=1)[0].rpartition("@")[2]
+    return unicodedata.normalize("NFKC", unquote(written)).replace("。", ".").lower()
 
 
-def _port(after_scheme: str, scheme: str) -> int:
-    authority = re.split(r"[/\\?#]", after_scheme.lstrip("/\\"), maxsplit=1)[0].rpartition("@")[2]
-    written = re.search(r":(\d+)$", unicodedata.normalize("NFKC", unquote(authority)))
+def _host(authority: str) -> str:
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0].partition("%")[0]
+    return authority.partition(":")[0].rstrip(".")
+
+
+def _port(authority: str, scheme: str) -> int:
+    written = re.search(r":(\d+)$", authority)
     return int(written[1]) if written else {"http": 80, "https": 443}[scheme]
 
 

@@ -158,6 +158,11 @@ class Session(models.Model):
         return self.status in self.ONGOING
 
     @property
+    def is_at_its_end(self) -> bool:
+        """Whether every step of its plan is decided."""
+        return self.current_step_index >= len(self.plan)
+
+    @property
     def suggestions_made(self) -> int:
         """The number of decisions; the five counters always add up to it."""
         return sum(getattr(self, counter) for counter in self.COUNTERS)

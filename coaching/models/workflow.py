@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Q
 from django.urls import reverse
 
 NODE_ID_LENGTH = 200
@@ -34,7 +34,6 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
         return self.annotate(
             step_count=Count("steps", filter=Q(steps__step_index__isnull=False), distinct=True),
             last_run_at=Max("sessions__started_at"),
-            first_run_at=Min("sessions__started_at"),
         )
 
 

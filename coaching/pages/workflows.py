@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 
 from .. import roles
-from ..actions.secrecy import make_secret
+from ..actions.secrecy import keep_secret
 from ..actions.sessions import start_session
 from ..actions.workflows import (
     change_step,
@@ -236,8 +236,8 @@ def variables_edit(request: HttpRequest, workflow_id: str) -> HttpResponseBase:
             set_variable_default(variable, "")
         elif value is not None and (value or not variable.secret):
             set_variable_default(variable, value)
-        if f"secret-{variable.name}" in request.POST and not variable.secret:
-            make_secret(variable)
+    named = {variable.name for variable in workflow.variables.all() if f"secret-{variable.name}" in request.POST}
+    keep_secret(workflow, named)
     messages.success(request, "The defaults are saved. Sessions that run already keep theirs.")
     return redirect(workflow)
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from coaching.execution.chromium import find_chromium
 from coaching.tests.live import OWNER_PASSWORD, LiveSite, live_site, until
 
 pytestmark = [pytest.mark.live, pytest.mark.browser]
@@ -25,16 +23,6 @@ SLOW_MS = 20_000
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
     with live_site(tmp_path_factory.mktemp("live")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(settings.CHROMIUM_PATH), args=["--no-sandbox", "--disable-quic"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

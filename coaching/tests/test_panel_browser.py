@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from coaching.execution.chromium import find_chromium
 from coaching.tests.live import LiveSite
 
 pytestmark = [pytest.mark.live, pytest.mark.browser]
@@ -131,16 +129,6 @@ def puppet(site: LiveSite) -> Iterator[Puppet]:
     puppet = Puppet(site)
     yield puppet
     puppet.end()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(settings.CHROMIUM_PATH), args=["--no-sandbox", "--disable-quic"]
-        )
-        yield browser
-        browser.close()
 
 
 SignedIn = Callable[..., Page]

@@ -517,3 +517,13 @@ def test_a_message_left_open_by_a_client_does_not_hold_the_next(
                 assert desk.do("click", "aria/Save").ok
     finally:
         stop_chromium(profile)
+
+
+def test_what_a_page_makes_inside_itself_is_its_own(desk: Desk) -> None:  # noqa: F811
+    desk.show(
+        "<iframe id=made sandbox=allow-scripts></iframe><iframe src='data:text/html,hello'></iframe><button>Go</button>"
+        "<script>made.src = 'data:text/html,<script>location = URL.createObjectURL("
+        "new Blob([`made`], {type: `text/html`}))<' + '/script>'</script>"
+    )
+    assert desk.do("click", "aria/Go").ok
+    assert desk.browser.url == f"{desk.site.origin}/"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.storage import FileSystemStorage
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import (
@@ -26,7 +28,6 @@ from coaching.actions.sessions import (
 from coaching.actions.suggestions import Proposal, begin_performing, open_suggestion, record_outcome
 from coaching.actions.workflows import create_workflow, set_steps
 from coaching.exceptions import SessionNotActive
-from coaching.execution.browser import SessionBrowser
 from coaching.execution.chromium import devtools_ports, running_endpoint, stop_chromium
 from coaching.execution.lease import claim
 from coaching.execution.recovery import close_browser_of, sweep
@@ -75,10 +76,28 @@ def _step(kind: str, name: str, **rest: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def session(workflow: Workflow, coach: User) -> Iterator[Session]:
-    started = start_session(workflow, by=coach, variables={"password": SECRET})
-    yield started
-    stop_chromium(profile_of(started.session_id))
+def begin(coach: User) -> Iterator[Callable[..., Session]]:
+    """Starts sessions whose browsers are closed after the test."""
+    begun: list[str] = []
+
+    def begin(workflow: Workflow, **how: Any) -> Session:
+        session = start_session(workflow, by=coach, **how)
+        begun.append(session.session_id)
+        return session
+
+    yield begin
+    for session_id in begun:
+        stop_chromium(profile_of(session_id))
+
+
+@pytest.fixture
+def session(workflow: Workflow, begin: Callable[..., Session]) -> Session:
+    return begin(workflow, variables={"password": SECRET})
+
+
+@pytest.fixture
+def auto(workflow: Workflow, begin: Callable[..., Session]) -> Session:
+    return begin(workflow, mode="auto", variables={"password": SECRET})
 
 
 def asked(session: Session) -> Suggestion:
@@ -147,7 +166,7 @@ def test_what_goes_into_a_password_field_becomes_secret_whatever_it_is_called(
 
 
 def test_a_secret_in_address_title_and_selectors_is_shown_nowhere(
-    workflow: Workflow, coach: User, owner: User, site: Site
+    workflow: Workflow, coach: User, owner: User, site: Site, begin: Callable[..., Session]
 ) -> None:
     secret = "Zx9!secret &word*~"
     site.pages["/"] = FORM.replace("method=post", "method=get") + f"<title>{secret}</title>"
@@ -157,35 +176,28 @@ def test_a_secret_in_address_title_and_selectors_is_shown_nowhere(
         {"node_id": "greeting", "action": {**greeting, "offsetX": 1, "offsetY": 1}}
     ]
     set_steps(workflow, contents, by=owner)
-    session = start_session(workflow, by=coach, variables={"password": secret})
-    try:
-        for _ in range(4):
-            answered(session, by=coach)
-        question = asked(session)
-        assert question.error.startswith("“Welcome ***” was not found")
-        assert "p=***" in question.page["url"]
-        stop_chromium(profile_of(session.session_id))
-        decide(question, Answer(decision="reject", feedback=f"it says {secret}"), by=coach)
-        advance(session.pk)
-        stored = everything_stored()
-        for form in (secret, quote(secret, safe=""), quote_plus(secret), "Zx9%21secret+%26word*%7E"):
-            assert form not in stored
-        assert session.decisions.latest("pk").feedback == "it says ***"
-    finally:
-        stop_chromium(profile_of(session.session_id))
+    session = begin(workflow, variables={"password": secret})
+    for _ in range(4):
+        answered(session, by=coach)
+    question = asked(session)
+    assert question.error.startswith("“Welcome ***” was not found")
+    assert "p=***" in question.page["url"]
+    stop_chromium(profile_of(session.session_id))
+    decide(question, Answer(decision="reject", feedback=f"it says {secret}"), by=coach)
+    advance(session.pk)
+    stored = everything_stored()
+    for form in (secret, quote(secret, safe=""), quote_plus(secret), "Zx9%21secret+%26word*%7E"):
+        assert form not in stored
+    assert session.decisions.latest("pk").feedback == "it says ***"
 
 
-def test_a_message_box_is_for_a_person_to_read_in_auto_too(workflow: Workflow, coach: User, site: Site) -> None:
+def test_a_message_box_is_for_a_person_to_read_in_auto_too(auto: Session, site: Site) -> None:
     site.pages["/"] = FORM.replace("<input name=amount>", "<input name=amount oninput=\"alert('Over the limit')\">")
-    session = start_session(workflow, by=coach, mode="auto", variables={"password": SECRET})
-    try:
-        question = asked(session)
-        assert (question.step_index, question.asked_because) == (2, "trouble")
-        assert "Over the limit" in question.error
-        performed = session.events.filter(type="step.performed").latest("seq")
-        assert "Over the limit" in performed.data["remark"]
-    finally:
-        stop_chromium(profile_of(session.session_id))
+    question = asked(auto)
+    assert (question.step_index, question.asked_because) == (2, "trouble")
+    assert "Over the limit" in question.error
+    performed = auto.events.filter(type="step.performed").latest("seq")
+    assert "Over the limit" in performed.data["remark"]
 
 
 def test_events_tell_the_correction_that_was_performed(session: Session, coach: User) -> None:
@@ -285,38 +297,33 @@ def test_a_paused_session_does_nothing(session: Session, coach: User) -> None:
     assert asked(session).step_index == 1
 
 
-def test_an_unsupported_step_stops_for_the_coach_in_auto_too(workflow: Workflow, coach: User, owner: User) -> None:
+def test_an_unsupported_step_stops_for_the_coach_in_auto_too(
+    coach: User, owner: User, begin: Callable[..., Session]
+) -> None:
     custom = {"type": "customStep", "name": "selenium-ide:executeScript", "parameters": {}}
     other = create_workflow(
         workflow_id="odd", name="Odd", executor="browser", steps=[{"node_id": "script", "action": custom}], by=owner
     )
-    session = start_session(other, by=coach, mode="auto")
-    try:
-        question = asked(session)
-        assert (question.asked_because, question.is_supported) == ("trouble", False)
-        decide(question, Answer(decision="manual"), by=coach)
-        advance(session.pk)
-        session.refresh_from_db()
-        assert session.status == "completed"
-    finally:
-        stop_chromium(profile_of(session.session_id))
+    session = begin(other, mode="auto")
+    question = asked(session)
+    assert (question.asked_because, question.is_supported) == ("trouble", False)
+    decide(question, Answer(decision="manual"), by=coach)
+    advance(session.pk)
+    session.refresh_from_db()
+    assert session.status == "completed"
 
 
-def test_auto_asks_on_trouble_alone_and_goes_on_after_it(workflow: Workflow, coach: User, site: Site) -> None:
+def test_auto_asks_on_trouble_alone_and_goes_on_after_it(auto: Session, coach: User, site: Site) -> None:
     site.pages["/"] = FORM.replace("Save", "Send the form")
-    session = start_session(workflow, by=coach, mode="auto", variables={"password": SECRET})
-    try:
-        question = asked(session)
-        assert (question.step_index, question.asked_because) == (3, "trouble")
-        assert {d.decided_by for d in session.decisions.all()} == {"policy"}
-        correction = _step("click", "Send the form", offsetX=2, offsetY=2)
-        decide(question, Answer(decision="correct", correction=correction), by=coach)
-        advance(session.pk)
-        session.refresh_from_db()
-        assert session.status == "completed"
-        assert site.visits.count("POST /done") == 1
-    finally:
-        stop_chromium(profile_of(session.session_id))
+    question = asked(auto)
+    assert (question.step_index, question.asked_because) == (3, "trouble")
+    assert {d.decided_by for d in auto.decisions.all()} == {"policy"}
+    correction = _step("click", "Send the form", offsetX=2, offsetY=2)
+    decide(question, Answer(decision="correct", correction=correction), by=coach)
+    advance(auto.pk)
+    auto.refresh_from_db()
+    assert auto.status == "completed"
+    assert site.visits.count("POST /done") == 1
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest/", "http://2852039166/", "file:///etc/passwd"])
@@ -353,7 +360,7 @@ def test_the_sweep_closes_the_browser_of_an_ended_session(session: Session, coac
 
 
 def test_no_chromium_is_said_in_words_and_nothing_is_lost(
-    session: Session, coach: User, settings: Any, tmp_path: Path
+    session: Session, coach: User, settings: Settings, tmp_path: Path
 ) -> None:
     works = settings.CHROMIUM_PATH
     settings.CHROMIUM_PATH = str(tmp_path / "nothing")
@@ -391,22 +398,26 @@ def test_a_worker_whose_lease_was_taken_over_does_nothing_more(session: Session,
     assert not begin_performing(suggestion, lease_owner=stalled.owner)
 
 
-def test_pausing_at_the_very_end_stays_paused(session: Session, coach: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pause comes in while the last picture is taken."""
+class PausesAtTheEnd(FileSystemStorage):
+    """A disk that is so slow with the last picture that a coach pauses meanwhile."""
+
+    def save(self, name: str | None, content: IO[Any], max_length: int | None = None) -> str:
+        if name and "last" in name:
+            for session in Session.objects.filter(status="active"):
+                pause_session(session, by=None)
+        return super().save(name, content, max_length)
+
+
+def test_pausing_at_the_very_end_stays_paused(session: Session, coach: User, settings: Settings) -> None:
     for _ in range(4):
         answered(session, by=coach)
-    take = SessionBrowser.screenshot
-
-    def pausing(browser: SessionBrowser, **how: Any) -> bytes:
-        if Session.objects.get(pk=session.pk).current_step_index == 4:
-            pause_session(Session.objects.get(pk=session.pk), by=coach)
-        return take(browser, **how)
-
-    with monkeypatch.context() as during:
-        during.setattr(SessionBrowser, "screenshot", pausing)
-        advance(session.pk)
+    usual = settings.STORAGES
+    slow = {"BACKEND": f"{__name__}.{PausesAtTheEnd.__name__}"}
+    settings.STORAGES = usual | {"default": slow}
+    advance(session.pk)
     session.refresh_from_db()
     assert session.status == "paused"
+    settings.STORAGES = usual
     resume_session(session, by=coach)
     advance(session.pk)
     session.refresh_from_db()
