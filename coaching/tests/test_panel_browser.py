@@ -307,6 +307,8 @@ def test_what_is_typed_survives_a_push(puppet: Puppet, signed_in: SignedIn) -> N
     expect(page.locator("#panel-status")).to_contain_text("Paused.")
     expect(page.get_by_role("button", name="Accept")).to_be_disabled()
     expect(page.get_by_label("Value")).to_have_value("57.20")
+    # Until the other window has heard of the pause, its P means “pause”.
+    expect(other.locator("#panel-status")).to_contain_text("Paused.")
     other.keyboard.press("p")
     expect(page.get_by_role("button", name="Accept")).to_be_enabled()
     expect(page.get_by_label("Value")).to_have_value("57.20")

@@ -443,7 +443,7 @@ def test_no_secret_is_readable_on_a_picture(desk: Desk) -> None:  # noqa: F811
         f"<input value='{SECRET}' style='{style.format(x=200, y=0)}'>"
         f"<p style='{style.format(x=400, y=0)}; margin: 0'>Your code: <b>{SECRET[:4]}</b>{SECRET[4:]}</p>"
         f"<p style='{style.format(x=600, y=0)}; margin: 0'>Nothing secret</p>"
-        f"<iframe src=/inner frameborder=0 style='{style.format(x=0, y=100)}'></iframe>"
+        f"<iframe src=/inner frameborder=0 scrolling=no style='{style.format(x=0, y=100)}'></iframe>"
         f"<div id=host style='{style.format(x=200, y=100)}'></div>"
         f"<script>host.attachShadow({{mode: 'open'}}).innerHTML = \"<div style='height: 30px'>{SECRET}</div>\"</script>"
     )
