@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from django.db.models import Q
 from django.test import Client
 from knox.models import AuthToken
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
+from coaching.actions.autonomy import settle_levels
 from coaching.actions.sessions import start_session
 from coaching.actions.suggestions import Proposal, open_suggestion
 from coaching.actions.workflows import create_workflow
@@ -37,7 +40,8 @@ def _group(role: str) -> Group:
         roles: dict[str, list[str]] = import_module("coaching.migrations.0002_roles").ROLES
         lower = list(roles)[: list(roles).index(role) + 1]
         granted = [codename for name in lower for codename in roles[name]]
-        group.permissions.add(*Permission.objects.filter(content_type__app_label="coaching", codename__in=granted))
+        ours = Permission.objects.filter(content_type__app_label__in=["coaching", "metrics"])
+        group.permissions.add(*ours.filter(Q(codename__in=granted) | Q(codename__startswith="view_")))
     return group
 
 
@@ -108,6 +112,13 @@ TYPE = {"type": "change", "selectors": [["aria/Amount"], ["#amount"]], "value": 
 OPEN = {"type": "navigate", "url": "http://127.0.0.1:1/"}
 
 
+def demonstrate(workflow: Workflow) -> None:
+    """One more demonstration, as an import leaves it."""
+    workflow.recordings.create(format="chrome-recorder", title="Shown", document={})
+    with transaction.atomic():
+        settle_levels(workflow)
+
+
 @pytest.fixture
 def browser_workflow(owner: User) -> Workflow:
     """Three steps, one variable with the default 42.50; nothing performs them unless a test runs a worker."""
@@ -123,6 +134,7 @@ def browser_workflow(owner: User) -> Workflow:
         by=owner,
     )
     workflow.variables.create(name="amount", label="Amount", default="42.50")
+    demonstrate(workflow)
     return workflow
 
 

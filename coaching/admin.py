@@ -23,7 +23,18 @@ from django.utils.translation import ngettext
 from .actions.sessions import abandon_session, pause_session, resume_session
 from .actions.workflow_changes import change_workflow
 from .exceptions import DomainError
-from .models import Decision, Recording, Session, SessionEvent, Step, StepVersion, Suggestion, Variable, Workflow
+from .models import (
+    Decision,
+    LevelChange,
+    Recording,
+    Session,
+    SessionEvent,
+    Step,
+    StepVersion,
+    Suggestion,
+    Variable,
+    Workflow,
+)
 from .roles import DECIDE, EDIT_WORKFLOW
 
 if TYPE_CHECKING:
@@ -194,6 +205,25 @@ class StepVersionAdmin(LookOnly, ModelAdmin):
     @admin.display(description="action")
     def content(self, version: StepVersion) -> SafeString:
         return pretty(version.action)
+
+
+@admin.register(LevelChange)
+class LevelChangeAdmin(LookOnly, ModelAdmin):
+    list_display = ["step", "workflow", "from_level", "to_level", "by", "at", "reason"]
+    list_filter = ["from_level", "to_level"]
+    list_select_related = ["step__workflow"]
+    search_fields = ["step__node_id", "step__workflow__workflow_id", "=by", "reason"]
+    ordering = ["-pk"]
+    show_full_result_count = False
+    fields = ["step", "workflow", "from_level", "to_level", "by", "at", "reason", "shown_evidence"]
+
+    @admin.display(description="workflow", ordering="step__workflow__name")
+    def workflow(self, change: LevelChange) -> SafeString | str:
+        return link(change.step.workflow)
+
+    @admin.display(description="evidence at that moment")
+    def shown_evidence(self, change: LevelChange) -> SafeString:
+        return pretty(change.evidence)
 
 
 @admin.register(Recording)

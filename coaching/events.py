@@ -135,6 +135,27 @@ class StepUncertain(StepEvent):
     error: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelChanged(Event):
+    type = "level.changed"
+    node_id: str
+    step_index: int | None
+    from_level: str
+    to_level: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessReached(Event):
+    type = "readiness.reached"
+    node_id: str
+    step_index: int | None
+    accepted: int
+    refused: int
+    confidence: float
+
+
 def record_event(session: Session, event: Event, **changes: Any) -> int:
     """Writes `event` as the next row of the session's log and returns its number.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +47,26 @@ class DuplicateExecution(DomainError):
             f"This workflow already has an execution “{session.execution_id}”: session {session.session_id}."
         )
         self.session = session
+
+
+class NotAuto(DomainError):
+    """The policy was to accept for a step that does not run alone any more."""
+
+    code = "not_auto"
+
+
+class NotReady(DomainError):
+    """A step may not run alone yet. `unmet` names the conditions by `node_id`."""
+
+    code = "not_ready"
+
+    def __init__(self, unmet: Mapping[str, Sequence[str]]) -> None:
+        first, conditions = next(iter(unmet.items()))
+        others = f", and {len(unmet) - 1} more" if len(unmet) > 1 else ""
+        super().__init__(
+            f"Not ready to run alone: step “{first}” lacks {', '.join(conditions).replace('_', ' ')}{others}."
+        )
+        self.unmet = unmet
 
 
 class AlreadyDecided(DomainError):

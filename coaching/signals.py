@@ -1,8 +1,35 @@
-"""Facts that the domain announces to whoever listens, after the commit."""
+"""Facts that the domain announces to whoever listens."""
 
 from __future__ import annotations
 
 from django.dispatch import Signal
+
+# ---- within the transaction of the fact: a receiver that fails undoes it
+
+#: Somebody (or the policy) has decided. Sent with `decision`, its `session`, its `step` as it is now, and `in_trouble`:
+#: whether it answered a question about something that was wrong.
+decision_recorded = Signal()
+
+#: What became of a decided action is known for certain. Sent with `decision` and its `step` as it is now.
+outcome_recorded = Signal()
+
+#: A step does something else from now on. Sent with `step`.
+step_versioned = Signal()
+
+#: A step came to another level. Sent with `change`, a `LevelChange`.
+level_changed = Signal()
+
+#: The autonomy policy of a workflow has changed. Sent with `workflow`.
+policy_changed = Signal()
+
+#: A session was started, or has ended. Sent with `session`.
+session_started = Signal()
+session_closed = Signal()
+
+#: A session is about to be deleted with all its decisions. Sent with `session`.
+session_deleting = Signal()
+
+# ---- after the commit
 
 #: A browser session has something to do without a person. Sent with `session_pk`; `coaching.tasks` listens.
 session_needs_worker = Signal()

@@ -234,6 +234,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "Level": "coaching.models.Level",
         "DecisionKind": "coaching.models.Decision.Kind",
         "SessionStatus": "coaching.models.Session.Status",
         "SuggestionStatus": "coaching.models.Suggestion.Status",
@@ -255,6 +256,18 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
+
+# What a step must show before it runs alone; a workflow may override each (docs/autonomy.md says what each means).
+AUTONOMY: dict[str, Any] = {
+    "target": 0.85,
+    "min_decisions": 20,
+    "confidence": 0.95,
+    "confidence_irreversible": 0.99,
+    "min_demonstrations": 1,
+    "audit_rates": [0.20, 0.10, 0.05],
+    "audit_clean_runs": [20, 40],
+    "auto_promote": False,
+}
 
 # Where the browsers of sessions keep their profiles, and which Chromium they are.
 CHROMIUM_PATH = env.str("CHROMIUM_PATH", default="") or None

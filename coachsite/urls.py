@@ -5,8 +5,11 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # Before coaching's own, which answers for whatever there is not.
+    path("api/v1/", include("metrics.api_urls")),
     path("api/v1/", include("coaching.api.urls")),
     path("admin/", admin.site.urls),
+    path("", include("metrics.urls")),
     path("", include("coaching.pages.urls")),
 ]
 if settings.COACHSITE_DEMO:

@@ -16,17 +16,21 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from .. import events, signals
-from ..exceptions import AlreadyDecided, DomainError, InvalidInput, SessionNotActive, StaleStep
-from ..models import Decision, Session, Suggestion
+from ..exceptions import AlreadyDecided, DomainError, InvalidInput, NotAuto, SessionNotActive, StaleStep
+from ..models import Decision, Level, Session, Step, Suggestion
 from ..models.session import MAX_STEPS
+from .autonomy import begin_coaching
 from .corrections import describe_correction, keep_correction
+from .facts import add_outcome, count_fact
 from .holding import hold
+from .naming import name_of
 from .secrecy import without_secrets
-from .sessions import name_of
 from .workflows import step_named
 
 Kind = Decision.Kind
 Status = Session.Status
+#: A question that waited longer than this did not keep anybody busy all the while.
+LONGEST_THOUGHT_MS = 5 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ def decide(suggestion: Suggestion, answer: Answer, *, by: User | None) -> Decisi
 
     Of several answers at once the first wins: the others raise `AlreadyDecided` with the first. Raises
     `SessionNotActive` on a paused or ended session, `StaleStep` when the suggestion was withdrawn or has expired,
-    `InvalidInput` for an answer that does not fit.
+    `InvalidInput` for an answer that does not fit, `NotAuto` where the policy (`by` is None) may not answer.
     """
     answer.check()
     if answer.decision == Kind.ACCEPT and not suggestion.is_supported:
@@ -109,7 +113,13 @@ def _write_decision(
 ) -> Decision:
     difference = [] if correction is None else jsonpatch.make_patch(suggestion.action, correction).patch
     asked_a_person = by is not None
+    step = _step_of(suggestion)
+    if by is None and (step is None or step.level != Level.AUTO):
+        raise NotAuto(f"Step “{suggestion.node_id}” does not run alone any more.")
     return Decision.objects.create(
+        step=step,
+        step_version_id=suggestion.step_version_id or (step.current_id if step else None),
+        fact=step.last_fact if step else None,
         session_id=suggestion.session_id,
         suggestion=suggestion,
         step_index=suggestion.step_index,
@@ -122,9 +132,17 @@ def _write_decision(
         reason_code=answer.reason_code,
         timestamp=now,
         decided_by=name_of(by),
+        unattended=by is None,
         user=by,
         latency_ms=max(0, round((now - suggestion.opened_at).total_seconds() * 1000)) if asked_a_person else None,
     )
+
+
+def _step_of(suggestion: Suggestion) -> Step | None:
+    """The step that the suggestion is for, with this decision counted among its facts; None if it is gone."""
+    steps = Step.objects.filter(workflow=suggestion.session.workflow_id, node_id=suggestion.node_id)
+    pk = suggestion.step_version.step_id if suggestion.step_version else steps.values_list("pk", flat=True).first()
+    return count_fact(pk) if pk else None
 
 
 def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
@@ -135,12 +153,22 @@ def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
         n=suggestion.n,
         description=describe_correction(suggestion, decision.correction),
         current_step_index=suggestion.step_index + 1,
+        coaching_ms=F("coaching_ms") + min(decision.latency_ms or 0, LONGEST_THOUGHT_MS),
     )
+    _add_evidence(session, decision, in_trouble=suggestion.asked_because == Suggestion.AskedBecause.TROUBLE)
     # The policy decides inside a worker's turn, which goes on by itself.
-    if session.workflow.is_browser and decision.user_id:
+    if session.workflow.is_browser and not decision.unattended:
         transaction.on_commit(
             partial(signals.session_needs_worker.send, sender=Session, session_pk=session.pk), robust=True
         )
+
+
+def _add_evidence(session: Session, decision: Decision, *, in_trouble: bool) -> None:
+    if decision.step and decision.kind.counts and not decision.unattended:
+        begin_coaching(decision.step, session=session)
+    signals.decision_recorded.send(
+        sender=Decision, decision=decision, session=session, step=decision.step, in_trouble=in_trouble
+    )
 
 
 def _announce(session: Session, decision: Decision, *, n: int | None, description: str, **changes: Any) -> None:
@@ -183,8 +211,13 @@ def record_decision(
         if not hold(session.pk, status=Status.ACTIVE):
             session.refresh_from_db()
             raise SessionNotActive(f"The session is {session.status}.")
+        named = step_named(session.workflow, node_id, action_type=action_type, action=answer.correction or {})
+        step = count_fact(named.pk)
         decision = Decision.objects.create(
             session=session,
+            step=step,
+            step_version=step.current,
+            fact=step.last_fact,
             step_index=step_index,
             node_id=node_id,
             action_type=action_type,
@@ -197,7 +230,9 @@ def record_decision(
             decided_by=name_of(by),
             user=by,
         )
-        step_named(session.workflow, node_id, action_type=action_type, action=answer.correction or {})
         reached = Greatest("current_step_index", Value(step_index + 1))
         _announce(session, decision, n=None, description=f"{action_type} {node_id}", current_step_index=reached)
+        _add_evidence(session, decision, in_trouble=False)
+        if execution_success is not None:
+            add_outcome(decision)
     return decision

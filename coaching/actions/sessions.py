@@ -20,16 +20,11 @@ from ..models import Session, Workflow
 from ..models.session import MAX_STEPS
 from ..secrets import decrypt, encrypt
 from .holding import hold
+from .naming import name_of
 from .secrecy import with_placeholders, without_secrets
 from .suggestions import withdraw_suggestion
 
-POLICY = "policy"
 Status = Session.Status
-
-
-def name_of(user: User | None) -> str:
-    """How events and decisions name who did it; without a user it was coachsite itself."""
-    return user.get_username() if user else POLICY
 
 
 def start_session(
@@ -70,6 +65,7 @@ def start_session(
                 workflow_id=workflow.workflow_id, execution_id=session.execution_id, mode=mode, by=name_of(by)
             )
             events.record_event(session, created)
+            signals.session_started.send(sender=Session, session=session)
             _ask_for_a_worker(session)
     except IntegrityError:
         existing = Session.objects.filter(workflow=workflow, execution_id=session.execution_id).first()
@@ -154,7 +150,8 @@ def delete_session(session: Session) -> None:
     """Deletes the session with its suggestions, decisions, events and screenshots."""
     with transaction.atomic():
         hold(session.pk)
-        session.refresh_from_db(fields=["last_picture"])
+        session.refresh_from_db()
+        signals.session_deleting.send(sender=Session, session=session)
         pictures = [*session.suggestions.exclude(screenshot="").values_list("screenshot", flat=True)]
         if session.last_picture:
             pictures.append(session.last_picture.name)
@@ -205,6 +202,7 @@ def _end(session: Session, new: Session.Status, event: events.Event, *, because:
     if suggestion:
         withdraw_suggestion(suggestion, reason=because)
     _move(session, new, event, completed_at=timezone.now(), error_message=error_message)
+    signals.session_closed.send(sender=Session, session=session)
     transaction.on_commit(
         partial(signals.session_ended.send, sender=Session, session_id=session.session_id), robust=True
     )

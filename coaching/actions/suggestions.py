@@ -15,6 +15,7 @@ from .. import events
 from ..exceptions import SessionNotActive
 from ..models import Decision, Risk, Session, StepVersion, Suggestion
 from .corrections import describe_correction
+from .facts import add_outcome
 from .holding import hold
 
 Outcome = Suggestion.Outcome
@@ -152,11 +153,15 @@ def record_outcome(
         if not kept:
             return False
         success = {Outcome.PERFORMED: True, Outcome.FAILED: False}.get(outcome)
-        Decision.objects.filter(suggestion=suggestion).update(execution_success=success)
+        decision = Decision.objects.select_related("session").get(suggestion=suggestion)
         ongoing = Session.objects.ongoing().filter(pk=suggestion.session_id).exists()
         back = ongoing and outcome != Outcome.PERFORMED
         again = {"current_step_index": suggestion.step_index} if back else {}
         events.record_event(suggestion.session, _outcome_event(suggestion, outcome, error, took), **again)
+        if success is not None:
+            decision.execution_success = success
+            decision.save(update_fields=["execution_success"])
+            add_outcome(decision)
     suggestion.outcome, suggestion.error = outcome, error or suggestion.error
     return True
 

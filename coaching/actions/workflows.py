@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from ..exceptions import IllegalTransition, InvalidInput
-from ..models import Level, Recording, Risk, Session, Step, StepVersion, Variable, Workflow
+from ..models import Recording, Risk, Session, Step, StepVersion, Variable, Workflow
 from ..recordings import (
     CompiledWorkflow,
     ImportNote,
@@ -31,6 +31,8 @@ from ..recordings import (
     validate_step,
 )
 from ..secrets import encrypt
+from .autonomy import settle_levels, start_anew
+from .facts import count_fact
 from .secrecy import new_secret_variable
 from .sessions import delete_session
 
@@ -109,6 +111,7 @@ def keep_demonstration(
             notes=[{"step_index": note.step_index, "message": note.message} for note in notes],
             imported_by=by,
         )
+        settle_levels(workflow)
     return Imported(workflow=workflow, recording=recording, notes=notes)
 
 
@@ -239,13 +242,12 @@ def _save_steps(workflow: Workflow, specs: Iterable[StepSpec], *, by: User | Non
     workflow.steps.filter(step_index__isnull=False).update(step_index=None)
     for index, given in enumerate(specs):
         spec = _without_typed_secret(workflow, given)
-        step = known.get(spec.node_id) or Step.objects.create(
-            workflow=workflow, node_id=spec.node_id, level=Level.COACHING if workflow.is_browser else Level.OBSERVATION
-        )
+        step = known.get(spec.node_id) or Step.objects.create(workflow=workflow, node_id=spec.node_id)
         if step.current is None or spec_of(step) != spec:
-            step.current = _next_version(step, spec, by=by)
+            _add_version(step, spec, by=by)
         step.step_index = index
-        step.save(update_fields=["step_index", "current"])
+        step.save(update_fields=["step_index"])
+    settle_levels(workflow)
 
 
 def _without_typed_secret(workflow: Workflow, spec: StepSpec) -> StepSpec:
@@ -258,11 +260,14 @@ def _without_typed_secret(workflow: Workflow, spec: StepSpec) -> StepSpec:
     return replace(spec, action=action, description=describe(action))
 
 
-def _next_version(step: Step, spec: StepSpec, *, by: User | None) -> StepVersion:
-    newest = step.versions.order_by("-number").first()
-    return StepVersion.objects.create(
+def _add_version(step: Step, spec: StepSpec, *, by: User | None) -> None:
+    """The step is this from now on. If it does something else than before, its evidence starts anew."""
+    before = step.current
+    step.last_fact = count_fact(step.pk).last_fact if before else 1
+    step.current = StepVersion.objects.create(
         step=step,
-        number=newest.number + 1 if newest else 1,
+        number=_last_number(step) + 1 if before else 1,
+        fact=step.last_fact,
         action_type=spec.action_type,
         action=spec.action,
         description=spec.description,
@@ -270,6 +275,13 @@ def _next_version(step: Step, spec: StepSpec, *, by: User | None) -> StepVersion
         supported=spec.supported,
         created_by=by,
     )
+    step.save(update_fields=["current", "last_fact"])
+    if before and not step.current.keeps_evidence_of(before):
+        start_anew(step, by=by)
+
+
+def _last_number(step: Step) -> int:
+    return step.versions.aggregate(last=Max("number"))["last"] or 0
 
 
 def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
@@ -284,8 +296,8 @@ def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
         Workflow.objects.filter(pk=step.workflow_id).update(updated_at=timezone.now())
         step.refresh_from_db()
         if spec_of(step) != changed:
-            step.current = _next_version(step, changed, by=by)
-            step.save(update_fields=["current"])
+            _add_version(step, changed, by=by)
+            settle_levels(step.workflow)
     return step.version
 
 
@@ -299,14 +311,14 @@ def step_named(workflow: Workflow, node_id: str, *, action_type: str, action: Ma
         step, created = Step.objects.get_or_create(
             workflow=workflow,
             node_id=node_id,
-            defaults={"step_index": _next_index(workflow), "level": Level.COACHING},
+            defaults={"step_index": _next_index(workflow)},
         )
         if created:
             spec = _checked_spec(
                 workflow, step.step_index or 0, {"node_id": node_id, "action_type": action_type, "action": action}
             )
-            step.current = _next_version(step, spec, by=None)
-            step.save(update_fields=["current"])
+            _add_version(step, spec, by=None)
+            settle_levels(workflow)
     return step
 
 

@@ -11,7 +11,7 @@ from drf_standardized_errors.handler import ExceptionHandler as StandardHandler
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, ParseError, ValidationError
 from rest_framework.settings import api_settings
 
-from ..exceptions import AlreadyDecided, DomainError, DuplicateExecution, InvalidInput
+from ..exceptions import AlreadyDecided, DomainError, DuplicateExecution, InvalidInput, NotReady
 
 
 class TooLarge(APIException):
@@ -60,4 +60,6 @@ def _conflicting(error: Exception) -> dict[str, Any]:
         return {"session": SessionSerializer(error.session).data}
     if isinstance(error, AlreadyDecided):
         return {"decision": DecisionSerializer(error.decision).data}
+    if isinstance(error, NotReady):
+        return {"unmet": error.unmet}
     return {}

@@ -56,7 +56,7 @@ class SuggestionSerializer(serializers.Serializer[Suggestion]):
     risk = serializers.ChoiceField(choices=Risk.choices)
     rationale = TextOrNull()
     provenance = JSONObject(help_text="`{source, pack, version, correction, changed}`")
-    asked_because = serializers.ChoiceField(choices=Suggestion.AskedBecause.choices)
+    asked_because = serializers.SerializerMethodField(help_text="null: nobody was asked, the policy accepted.")
     target = JSONObject(
         allow_null=True,
         help_text="`{found, selector, box, candidates: [{selector, description, box}]}`, boxes in CSS pixels.",
@@ -72,6 +72,10 @@ class SuggestionSerializer(serializers.Serializer[Suggestion]):
     @extend_schema_field(JSONObject())
     def get_action(self, suggestion: Suggestion) -> Any:
         return masked_action(suggestion.action, suggestion.session)
+
+    @extend_schema_field(serializers.ChoiceField(choices=Suggestion.AskedBecause.choices, allow_null=True))
+    def get_asked_because(self, suggestion: Suggestion) -> str | None:
+        return suggestion.asked_because or None
 
     @extend_schema_field(DecisionSerializer(allow_null=True))
     def get_decision(self, suggestion: Suggestion) -> Any:

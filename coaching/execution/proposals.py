@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from .. import evidence
+from ..actions.asking import whom_to_ask
 from ..actions.secrecy import masked_action, without_secrets
 from ..actions.suggestions import Proposal
+from ..evidence import Standing
 from ..models import Session, StepVersion, Suggestion
 from ..recordings import describe, fill_known
 from ..secrets import decrypt
@@ -27,7 +30,8 @@ class Found(Protocol):
 
 def planned_step(session: Session) -> StepVersion:
     """The step version at the session's current index."""
-    return StepVersion.objects.select_related("step").get(pk=session.plan[session.current_step_index])
+    versions = StepVersion.objects.select_related("step__workflow", "step__current")
+    return versions.get(pk=session.plan[session.current_step_index])
 
 
 def timeout_of(action: Mapping[str, Any], session: Session) -> int:
@@ -54,6 +58,24 @@ def earlier_trouble(session: Session, latest: Suggestion | None) -> str:
     return latest.error if latest.status in {latest.Status.DECIDED, latest.Status.WITHDRAWN} else ""
 
 
+def how_sure(version: StepVersion, standing: Standing, certainty: float) -> tuple[float, str]:
+    """The confidence of a suggestion, and in words where it comes from.
+
+    Confidence (0 to 1) is how likely the coach accepts: the rule of succession over the step's decisions since its
+    evidence began, each demonstration counting as one accept, (accepted + demonstrations + 1) / (decisions +
+    demonstrations + 2), times `certainty` (0 to 1): the trust of the recorded selectors that agree on the target, 1 for
+    a step without one.
+    """
+    shown = standing.demonstrations
+    demonstrated = f"{shown} {'demonstration' if shown == 1 else 'demonstrations'}"
+    likely, decided = standing.expected_acceptance, f"{standing.accepted} of {standing.counted} decisions"
+    if version.number < standing.epoch_version:
+        # The step has changed since this session began: what is known is about another action.
+        likely, decided = (shown + 1) / (shown + 2), "no decision on this version"
+    located = f", its target located with certainty {certainty:.2f}" if certainty < 1 else ""
+    return round(likely * certainty, 3), f"Sure by {decided} and {demonstrated}{located}."
+
+
 def build_proposal(
     session: Session,
     version: StepVersion,
@@ -65,8 +87,7 @@ def build_proposal(
 ) -> Proposal:
     """The proposal for one step. `found` is None for a step without a target or when the page could not be reached.
 
-    Confidence is how surely the target was located: the trust of the recorded selectors that agree (0 to 1), 1 for a
-    step without a target, and 0 when there is trouble.
+    Its confidence is as `how_sure` says, and 0 when there is trouble.
     """
     action = fill_known(version.action, visible_values(session))
     problem = found.problem if found else None
@@ -74,6 +95,9 @@ def build_proposal(
         problem = "coachsite cannot perform this step. Do it yourself and choose manual, correct it, or skip it."
     error = without_secrets(" ".join(part for part in (trouble, problem) if part), session)
     target = without_secrets(found.as_target(), session) if found and version.action.get("selectors") else None
+    standing = evidence.standing(version.step)
+    confidence, reasons = how_sure(version, standing, found.certainty if found else 1.0)
+    asking = whom_to_ask(session, version, standing, in_trouble=bool(error))
     return Proposal(
         step_index=session.current_step_index,
         node_id=version.step.node_id,
@@ -81,10 +105,10 @@ def build_proposal(
         action=action,
         description=describe(masked_action(action, session)),
         risk=version.risk,
-        confidence=0.0 if error else round(found.certainty, 3) if found else 1.0,
-        rationale="From the recording.",
+        confidence=0.0 if error else confidence,
+        rationale="" if error else f"{reasons} {asking.words}".strip(),
         provenance={"source": "workflow", "pack": None, "version": version.number, "correction": None, "changed": []},
-        asked_because=Suggestion.AskedBecause.TROUBLE if error else Suggestion.AskedBecause.COACHING,
+        asked_because=asking.because,
         error=error,
         target=target,
         page=page,

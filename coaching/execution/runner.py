@@ -22,7 +22,7 @@ from ..actions.decisions import Answer, decide
 from ..actions.secrecy import keep_secret, secret_names, without_secrets
 from ..actions.sessions import complete_session, keep_last_picture, remember_browser
 from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
-from ..exceptions import IllegalTransition, SessionNotActive
+from ..exceptions import IllegalTransition, NotAuto, SessionNotActive
 from ..models import Decision, Session, StepVersion, Suggestion
 from ..recordings import MissingVariable, fill, fill_known, names_in
 from ..secrets import decrypt
@@ -158,7 +158,7 @@ class _Turn:
         keep_last_picture(self.session, screenshot)
 
     def _propose(self, latest: Suggestion | None) -> bool:
-        """Puts the current step to the coach, or in AUTO to the policy, which accepts where there is no trouble."""
+        """Puts the current step to the coach, or to the policy where it may run alone (see `actions.asking`)."""
         version = planned_step(self.session)
         trouble = " ".join(part for part in (self.trouble, earlier_trouble(self.session, latest)) if part)
         self.trouble = ""
@@ -173,13 +173,16 @@ class _Turn:
         page, screenshot = self._look()
         proposal = build_proposal(self.session, version, found=found, trouble=trouble, page=page, screenshot=screenshot)
         self.lease.renew()
-        asks = self.session.mode == Session.Mode.COACHING or bool(proposal.error)
-        # Asked and accepted in one: nothing may come between that would leave a question which nobody is to answer.
-        with transaction.atomic():
-            suggestion = open_suggestion(self.session, proposal, lease_owner=self.lease.owner)
-            if not asks:
-                decide(suggestion, Answer(decision=Decision.Kind.ACCEPT), by=None)
-        return not asks
+        try:
+            # Asked and accepted in one: nothing may come between that would leave a question which nobody is to answer.
+            with transaction.atomic():
+                suggestion = open_suggestion(self.session, proposal, lease_owner=self.lease.owner)
+                if not proposal.asked_because:
+                    decide(suggestion, Answer(decision=Decision.Kind.ACCEPT), by=None)
+        except NotAuto:
+            # Taken back while we looked at the page: proposed anew, to a person.
+            return True
+        return not proposal.asked_because
 
     def _keep_typed_secret(self, version: StepVersion) -> None:
         """A recording does not say which fields are for passwords; the page does, before anything is shown of it."""

@@ -7,11 +7,12 @@ from .event import SessionEvent
 from .recording import Recording
 from .session import Session
 from .suggestion import Suggestion
-from .workflow import Level, Risk, Step, StepVersion, Variable, Workflow
+from .workflow import Level, LevelChange, Risk, Step, StepVersion, Variable, Workflow
 
 __all__ = [
     "Decision",
     "Level",
+    "LevelChange",
     "Recording",
     "Risk",
     "Session",

@@ -28,6 +28,11 @@ class Decision(models.Model):
             """Whether coachsite (or the caller) acts after it."""
             return self in {Decision.Kind.ACCEPT, Decision.Kind.CORRECT}
 
+        @property
+        def counts(self) -> bool:
+            """Whether it says something about the suggestion: manual and skip do not."""
+            return self not in {Decision.Kind.MANUAL, Decision.Kind.SKIP}
+
     class Reason(models.TextChoices):
         WRONG_TARGET = "wrong_target", "wrong target"
         WRONG_VALUE = "wrong_value", "wrong value"
@@ -45,6 +50,12 @@ class Decision(models.Model):
         related_name="decision",
         help_text="Empty when an outside tool recorded a decision that was made elsewhere.",
     )
+    step = models.ForeignKey("coaching.Step", null=True, on_delete=models.SET_NULL, related_name="decisions")
+    step_version = models.ForeignKey("coaching.StepVersion", null=True, on_delete=models.SET_NULL, related_name="+")
+    fact = models.PositiveBigIntegerField(null=True, help_text="Its number among the facts of its step.")
+    outcome_fact = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="The number of its outcome among the facts of its step."
+    )
     step_index = models.PositiveIntegerField()
     node_id = models.CharField(max_length=NODE_ID_LENGTH)
     action_type = models.CharField(max_length=100)
@@ -56,6 +67,7 @@ class Decision(models.Model):
     timestamp = models.DateTimeField(default=timezone.now)
     execution_success = models.BooleanField(null=True, blank=True)
     decided_by = models.CharField(max_length=150, help_text="The user name, or “policy” where no person was asked.")
+    unattended = models.BooleanField(default=False, help_text="The policy decided; no person was asked.")
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -71,6 +83,7 @@ class Decision(models.Model):
                 condition=Q(decision__in=["correct", "manual"]) | Q(correction__isnull=True),
                 name="decision_correction_only_where_it_belongs",
             ),
+            models.UniqueConstraint(fields=["step", "fact"], name="decision_fact_once_per_step"),
         ]
 
     def __str__(self) -> str:

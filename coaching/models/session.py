@@ -23,6 +23,11 @@ def new_session_id() -> str:
     return f"coaching_{timezone.now():%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
 
 
+def new_audit_seed() -> int:
+    """A seed that stays exact wherever JSON is read as floating point."""
+    return secrets.randbits(53)
+
+
 def ratio(part: int, whole: int) -> float:
     """`part / whole`, and 0.0 when there is nothing to divide by."""
     return part / whole if whole else 0.0
@@ -103,6 +108,10 @@ class Session(models.Model):
     skipped = models.PositiveIntegerField(default=0)
     variables = models.JSONField(default=dict)
     encrypted_secrets = models.TextField(blank=True, editable=False)
+    audit_seed = models.PositiveBigIntegerField(
+        default=new_audit_seed, editable=False, help_text="Which steps of this run are audited follows from it."
+    )
+    coaching_ms = models.PositiveBigIntegerField(default=0, help_text="How long people have thought about it so far.")
     metadata = models.JSONField(default=dict)
     error_message = models.TextField(blank=True)
     started_by = models.ForeignKey(

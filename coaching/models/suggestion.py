@@ -62,7 +62,10 @@ class Suggestion(models.Model):
     risk = models.CharField(max_length=12, choices=Risk, default=Risk.REVERSIBLE)
     rationale = models.TextField(blank=True)
     provenance = models.JSONField(default=dict)
-    asked_because = models.CharField(max_length=10, choices=AskedBecause, default=AskedBecause.COACHING)
+    asked_because = models.CharField(
+        max_length=10, choices=AskedBecause, default=AskedBecause.COACHING, blank=True,
+        help_text="Empty: nobody was asked, the policy accepted.",
+    )  # fmt: skip
     target = models.JSONField(null=True, blank=True)
     page = models.JSONField(default=dict, help_text="The page it was proposed on: {url, title, viewport}.")
     status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -9,6 +10,9 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Count, Max, Q
 from django.urls import reverse
+from django.utils import timezone
+
+from ..policy import Policy
 
 NODE_ID_LENGTH = 200
 
@@ -48,6 +52,9 @@ class Workflow(models.Model):
     executor = models.CharField(max_length=10, choices=Executor, default=Executor.BROWSER)
     start_url = models.TextField(blank=True)
     header = models.JSONField(default=dict, help_text="The recording without its steps: title, timeout and the like.")
+    policy = models.JSONField(
+        default=dict, blank=True, help_text="Where its autonomy policy differs from the default of the settings."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     created_by = models.ForeignKey(
@@ -70,6 +77,11 @@ class Workflow(models.Model):
     def is_browser(self) -> bool:
         return self.executor == self.Executor.BROWSER
 
+    @property
+    def autonomy(self) -> Policy:
+        """What its steps must show before they run alone: the default of the settings with its own overrides."""
+        return Policy.of(settings.AUTONOMY | self.policy)
+
     def current_steps(self) -> models.QuerySet[Step]:
         """The steps that a new session will run, in order, each with its current version."""
         return self.steps.filter(step_index__isnull=False).select_related("current").order_by("step_index")
@@ -90,6 +102,9 @@ class Step(models.Model):
     )
     level = models.CharField(max_length=12, choices=Level, default=Level.OBSERVATION)
     current = models.ForeignKey("StepVersion", null=True, on_delete=models.SET_NULL, related_name="+")
+    last_fact = models.PositiveBigIntegerField(
+        default=0, help_text="How many facts there are about it: decisions, outcomes, versions, changes of level."
+    )
 
     class Meta:
         ordering = ["workflow", "step_index"]
@@ -119,6 +134,7 @@ class StepVersion(models.Model):
     description = models.TextField()
     risk = models.CharField(max_length=12, choices=Risk, default=Risk.REVERSIBLE)
     supported = models.BooleanField(default=True)
+    fact = models.PositiveBigIntegerField(default=0, help_text="Its number among the facts of its step.")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -133,6 +149,53 @@ class StepVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.step.node_id} v{self.number}"
+
+    def keeps_evidence_of(self, earlier: StepVersion) -> bool:
+        """Whether decisions on an earlier version still say something about this one.
+
+        So it is while the step does the same; and what is irreversible only now was not decided on as such.
+        """
+        same = (self.action_type, self.action, self.supported) == (
+            earlier.action_type, earlier.action, earlier.supported
+        )  # fmt: skip
+        return same and self.risk in {earlier.risk, Risk.REVERSIBLE}
+
+
+class LevelChangeQuerySet(models.QuerySet["LevelChange"]):
+    def of_workflow(self, workflow: Workflow) -> LevelChangeQuerySet:
+        """The latest first."""
+        return self.filter(step__workflow=workflow).select_related("step__current", "version").order_by("-pk")
+
+    def latest_of(self, steps: Collection[Step]) -> dict[int, LevelChange]:
+        """The latest change of each step by the step's key; a step that never changed is left out."""
+        newest = self.filter(step__in=steps).order_by().values("step").annotate(newest=Max("pk")).values("newest")
+        return {change.step_id: change for change in self.filter(pk__in=newest)}
+
+
+class LevelChange(models.Model):
+    """A step came to another level: who or what changed it, why, and what the evidence was at that moment."""
+
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="level_changes")
+    version = models.ForeignKey(StepVersion, null=True, on_delete=models.SET_NULL, related_name="+")
+    fact = models.PositiveBigIntegerField(help_text="Its number among the facts of its step.")
+    from_level = models.CharField(max_length=12, choices=Level)
+    to_level = models.CharField(max_length=12, choices=Level)
+    at = models.DateTimeField(default=timezone.now)
+    by = models.CharField(max_length=150, help_text="The user name, or “policy” where no person decided it.")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    reason = models.TextField()
+    evidence = models.JSONField(default=dict, help_text="The step's counts and scores, and the policy, at that moment.")
+
+    objects: ClassVar[LevelChangeQuerySet] = LevelChangeQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["step", "fact"], name="level_change_fact_once_per_step")]
+
+    def __str__(self) -> str:
+        return f"{self.step.node_id}: {self.from_level} → {self.to_level}"
 
 
 class Variable(models.Model):

@@ -18,11 +18,17 @@ SHOWN = 100
 FRAGMENTS = ("badge", "waiting")
 
 
-def inbox_context(user: User) -> dict[str, Any]:
-    """The open suggestions that this person may decide, riskiest and oldest first, at most `SHOWN` of them."""
-    waiting = list(Suggestion.objects.for_inbox(user)[: SHOWN + 1])
+def waiting_for(user: User, *, limit: int) -> list[Suggestion]:
+    """The first open suggestions that this person may decide, riskiest and oldest first, as they may be shown."""
+    waiting = list(Suggestion.objects.for_inbox(user)[:limit])
     for suggestion in waiting:
         suggestion.description = masked_action(suggestion.description, suggestion.session)
+    return waiting
+
+
+def inbox_context(user: User) -> dict[str, Any]:
+    """What waits for this person, at most `SHOWN` of them."""
+    waiting = waiting_for(user, limit=SHOWN + 1)
     more = len(waiting) > SHOWN
     return {
         "waiting": waiting[:SHOWN],

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..actions.corrections import describe_correction
+from ..actions.naming import POLICY
 from ..actions.secrecy import masked_action
-from ..actions.sessions import POLICY
 from ..models import Decision, Session, SessionEvent, Suggestion
 from .timeline import duration
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..actions.sessions import POLICY
+from ..actions.naming import POLICY
 from ..models import SessionEvent
 
 _DECIDED = {
@@ -76,6 +76,22 @@ def _performed(data: Mapping[str, Any]) -> str:
     return f"{_what(data)} performed{_took(data, 'took_ms', 'in')}{remark}"
 
 
+def _level(data: Mapping[str, Any]) -> str:
+    return f"{_step(data)} is {data['to_level']} now, by {_who(data)}: {data['reason']}"
+
+
+def _ready(data: Mapping[str, Any]) -> str:
+    counted = data["accepted"] + data["refused"]
+    return (
+        f"{_step(data)} is ready to run alone: {data['accepted']} of {counted} accepted, sure {data['confidence']:.3f}"
+    )
+
+
+def _step(data: Mapping[str, Any]) -> str:
+    """A step by its number where it has one: one that was removed keeps only its name."""
+    return f"step “{data['node_id']}”" if data.get("step_index") is None else _number(data)
+
+
 Words = Callable[[Mapping[str, Any]], str]
 _WORDS: dict[str, tuple[Words, str]] = {
     "session.created": (lambda data: f"{_who(data)} started the session", ""),
@@ -94,6 +110,8 @@ _WORDS: dict[str, tuple[Words, str]] = {
         ),
         "",
     ),
+    "level.changed": (_level, "amber"),
+    "readiness.reached": (_ready, ""),
     "step.performing": (lambda data: f"performing {_what(data)}", ""),
     "step.performed": (_performed, ""),
     "step.failed": (_failed, "red"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, path
 
-from . import health, sessions, workflows
+from . import autonomy, health, sessions, workflows
 from .inbox import inbox
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -19,6 +19,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("workflows/<slug:workflow_id>/start/", workflows.session_start, name="session-start"),
     path("workflows/<slug:workflow_id>/steps/<int:pk>/", workflows.step_edit, name="step-edit"),
     path("workflows/<slug:workflow_id>/variables/", workflows.variables_edit, name="variables-edit"),
+    path("workflows/<slug:workflow_id>/promote/", autonomy.workflow_promote, name="workflow-promote"),
+    path("workflows/<slug:workflow_id>/demote/", autonomy.workflow_demote, name="workflow-demote"),
+    path("workflows/<slug:workflow_id>/history/", autonomy.level_history, name="level-history"),
+    path("workflows/<slug:workflow_id>/policy/", autonomy.policy, name="policy"),
     path("workflows/<slug:workflow_id>/delete/", workflows.workflow_delete, name="workflow-delete"),
     path("sessions/", sessions.session_list, name="session-list"),
     path("sessions/<slug:session_id>/", sessions.session_detail, name="session-detail"),

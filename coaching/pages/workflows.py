@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 
-from .. import roles
+from .. import evidence, roles
 from ..actions.secrecy import keep_secret
 from ..actions.sessions import start_session
 from ..actions.workflows import (
@@ -23,14 +24,17 @@ from ..actions.workflows import (
     import_recording,
     set_variable_default,
 )
+from ..evidence import Standing
 from ..exceptions import DomainError, InvalidInput
-from ..models import Level, Risk, Session, Step, Workflow
+from ..models import Level, LevelChange, Risk, Session, Step, Workflow
 from ..models.workflow import WorkflowQuerySet
 from .correction_editor import raw_of
 from .doors import page, person
+from .standing import Row, row_of
 
 SHOWN_SESSIONS = 10
 SHOWN_STEPS = 500
+SHOWN_CHANGES = 8
 MAX_NAME = 200
 
 
@@ -42,7 +46,11 @@ def _workflow(workflow_id: str) -> Workflow:
 def workflow_list(request: HttpRequest) -> HttpResponse:
     workflows = list(WorkflowQuerySet(Workflow).with_overview())
     levels = _levels(workflows)
-    rows = [{"workflow": workflow, **_level_of(levels[workflow.pk])} for workflow in workflows]
+    ready = evidence.ready_counts([workflow.pk for workflow in workflows])
+    rows = [
+        {"workflow": workflow, "ready": ready.get(workflow.pk, 0), **_level_of(levels[workflow.pk])}
+        for workflow in workflows
+    ]
     return render(request, "coaching/workflows.html", {"rows": rows})
 
 
@@ -64,14 +72,24 @@ def _level_of(counts: dict[str, int]) -> dict[str, Any]:
 @page(roles.VIEW)
 def workflow_detail(request: HttpRequest, workflow_id: str) -> HttpResponse:
     workflow = _workflow(workflow_id)
-    steps = list(workflow.current_steps()[: SHOWN_STEPS + 1])
-    levels = _levels([workflow])[workflow.pk]
+    standing = evidence.workflow_standing(workflow)
+    changes = LevelChange.objects.latest_of([one.step for one in standing.steps[:SHOWN_STEPS]])
+    policy = workflow.autonomy
+
+    def rows(standings: Sequence[Standing]) -> list[Row]:
+        return [row_of(one, policy, changes.get(one.step.pk)) for one in standings[:SHOWN_STEPS]]
+
     context = {
         "workflow": workflow,
-        "steps": steps[:SHOWN_STEPS],
-        "step_count": sum(levels.values()),
-        "steps_are_more": len(steps) > SHOWN_STEPS,
-        **_level_of(levels),
+        "standing": standing,
+        "level": standing.level,
+        "rows": rows(standing.steps),
+        "step_count": len(standing.steps),
+        "alone": sum(one.step.level == Level.AUTO for one in standing.steps),
+        "steps_are_more": len(standing.steps) > SHOWN_STEPS,
+        "blocking": rows(standing.blocking),
+        "waiting": rows(standing.waiting),
+        "changes": LevelChange.objects.of_workflow(workflow)[:SHOWN_CHANGES],
         "variables": workflow.variables.all(),
         "recordings": workflow.recordings.select_related("imported_by").defer("document"),
         "sessions": workflow.sessions.select_related("started_by")[:SHOWN_SESSIONS],

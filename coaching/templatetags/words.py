@@ -20,6 +20,12 @@ def percent(share: float) -> str:
 
 
 @register.filter
+def hundredths(share: float | None) -> str:
+    """0.5 → `50`, and a dash where there is nothing to say: a figure in a column headed “%”."""
+    return "–" if share is None else f"{share * 100:.3g}"
+
+
+@register.filter
 def milliseconds(value: float | None) -> str:
     return timeline.duration(value)
 

@@ -7,22 +7,23 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
+from coaching.actions.autonomy import change_level
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import abandon_session, pause_session, start_session
 from coaching.actions.suggestions import Proposal, open_suggestion
 from coaching.actions.workflows import change_step, create_workflow, set_variable_default
-from coaching.models import Decision, Recording, Session, Step, StepVersion, Suggestion, Variable, Workflow
+from coaching.models import Decision, Level, Recording, Session, Step, StepVersion, Suggestion, Variable, Workflow
 
 from .domain import event_types
 
-MODELS = list(apps.get_app_config("coaching").get_models())
+MODELS = [model for app in ("coaching", "metrics") for model in apps.get_app_config(app).get_models()]
 CLICK = {"type": "click", "selectors": [["#save"]], "offsetX": 1, "offsetY": 1}
 SECRET = "swordfish-4711"
 
@@ -54,10 +55,18 @@ def fill_a_session(session: Session, rows: int) -> None:
         session.workflow.variables.create(name=f"v{number}", label=f"Variable {number}")
         version = change_step(step, by=coach, description=f"Save {number}")
         proposal = Proposal(
-            step_index=0, node_id="save", action_type="click", action=CLICK, description="Click", step_version=version
+            step_index=0,
+            node_id="save",
+            action_type="click",
+            action=CLICK,
+            description="Click",
+            step_version=version,
+            confidence=0.7,
         )
         answer = Answer(decision="correct", correction=CLICK | {"offsetX": 2 + number})
         decide(open_suggestion(session, proposal), answer, by=coach)
+        with transaction.atomic():
+            change_level(step, [Level.AUTO, Level.COACHING][number % 2], by=coach, reason="To fill a row.", evidence={})
 
 
 @pytest.fixture

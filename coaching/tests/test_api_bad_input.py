@@ -121,7 +121,7 @@ def test_what_does_not_fit_names_the_field(
     assert answer.status_code == 400, answer.content
     assert answer.json()["type"] == "validation_error"
     assert answer.json()["errors"][0]["attr"].startswith(attr)
-    assert (Workflow.objects.count(), Session.objects.count(), Recording.objects.count()) == (1, 1, 0)
+    assert (Workflow.objects.count(), Session.objects.count(), Recording.objects.count()) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ def test_events_have_the_shape_of_the_contract_and_go_on_where_one_left(
     assert program.get(address(session, "after=2")).json() == {"results": []}
 
 
-def test_only_an_answer_without_news_asks_to_be_kept_back(program: APIClient, suggestion: Suggestion) -> None:
+def test_only_an_answer_without_news_asks_to_be_kept_back(
+    program: APIClient, suggestion: Suggestion, coach: User
+) -> None:
     session = suggestion.session
     assert HEADER not in program.get(address(session, "after=2")).headers
     assert HEADER not in program.get(address(session, "after=1&wait=5")).headers
@@ -53,7 +55,7 @@ def test_only_an_answer_without_news_asks_to_be_kept_back(program: APIClient, su
     one = f"/api/v1/sessions/{session.session_id}/suggestions/1/"
     assert HEADER not in program.get(one).headers
     assert program.get(f"{one}?wait=5").headers[HEADER] == str(session.pk)
-    decide(suggestion, Answer(decision="skip"), by=None)
+    decide(suggestion, Answer(decision="skip"), by=coach)
     assert HEADER not in program.get(f"{one}?wait=5").headers
 
 

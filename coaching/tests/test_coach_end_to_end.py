@@ -3,94 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from coaching.tests.live import OWNER_PASSWORD, LiveSite, live_site, until
+from coaching.tests.journeys import (
+    SLOW_MS,
+    answer,
+    asked,
+    claims,
+    decisions,
+    import_and_start,
+    recording,
+    status,
+)
+from coaching.tests.live import LiveSite, until
 
 pytestmark = [pytest.mark.live, pytest.mark.browser]
-
-BUNDLED = Path(__file__).parents[1] / "demo" / "recordings" / "file-an-expense-claim.json"
-HOVER = {"type": "hover", "selectors": [["aria/Amount"], ["#id_amount"]], "target": "main"}
-SLOW_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    with live_site(tmp_path_factory.mktemp("live")) as running:
-        yield running
-
-
-@pytest.fixture
-def coach_page(site: LiveSite, chromium: Browser) -> Iterator[Page]:
-    """The browser of a coach who has signed in."""
-    context = chromium.new_context(base_url=site.url, viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(SLOW_MS)
-    page = context.new_page()
-    page.goto("/login/")
-    page.get_by_label("User name").fill("owner")
-    page.get_by_label("Password").fill(OWNER_PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/")
-    yield page
-    context.close()
-
-
-def recording(site: LiveSite, folder: Path, *, name: str, start: str = "/demo/", extra: int = 0) -> Path:
-    """The bundled recording at this site's address, with `extra` harmless steps on the claim's form."""
-    document = json.loads(BUNDLED.read_text().replace("http://127.0.0.1:8000", site.url))
-    document["title"] = name
-    document["steps"][1]["url"] = f"{site.url}{start}"
-    document["steps"][6:6] = [HOVER] * extra
-    file = folder / f"{name}.json"
-    file.write_text(json.dumps(document))
-    return file
-
-
-def import_and_start(page: Page, file: Path, *, name: str) -> str:
-    """Imports the recording, presses "Start coaching", and returns the session's id."""
-    page.goto("/workflows/import/")
-    page.locator("input[type=file]").set_input_files(file)
-    page.get_by_role("main").get_by_role("button", name="Import").click()
-    expect(page.get_by_role("heading", name=name)).to_be_visible()
-    page.goto("/workflows/")
-    page.get_by_role("row", name=name).get_by_role("button", name="Start coaching").click()
-    page.wait_for_url("**/sessions/coaching_*/")
-    return page.url.rstrip("/").rpartition("/")[2]
-
-
-def asked(page: Page, sentence: str) -> None:
-    """Waits until this is what the coach is asked."""
-    expect(page.locator('#panel-status[data-kind="asked"]')).to_contain_text(sentence, timeout=SLOW_MS)
-    expect(page.locator("#decide")).to_be_visible(timeout=SLOW_MS)
-
-
-def answer(page: Page, key: str) -> None:
-    """Presses a key and waits until the answer was taken."""
-    n = page.locator("#decide").get_attribute("data-n")
-    page.keyboard.press(key)
-    expect(page.locator(f'#decide[data-n="{n}"]')).to_have_count(0, timeout=SLOW_MS)
-
-
-def claims(site: LiveSite) -> list[tuple[Any, ...]]:
-    return site.rows("SELECT title, amount, category, project, release FROM demo_claim")
-
-
-def decisions(site: LiveSite, session_id: str) -> list[str]:
-    query = (
-        "SELECT d.decision FROM coaching_decision d JOIN coaching_session s ON s.id = d.session_id "
-        "WHERE s.session_id = ? ORDER BY d.id"
-    )
-    return [kind for (kind,) in site.rows(query, session_id)]
-
-
-def status(site: LiveSite, session_id: str) -> str:
-    [(word,)] = site.rows("SELECT status FROM coaching_session WHERE session_id = ?", session_id)
-    return str(word)
 
 
 def test_all_five_decisions_through_kill_9_to_one_claim(site: LiveSite, coach_page: Page, tmp_path: Path) -> None:
@@ -256,16 +187,3 @@ def test_a_body_sent_in_chunks_is_read(site: LiveSite) -> None:
         assert answer.status_code == 201, answer.text
         large = (b" " * 1024 * 1024 for _ in range(12))
         assert api.post("workflows/import/", content=large).status_code == 413
-
-
-def test_an_auto_session_runs_through_without_asking(site: LiveSite) -> None:
-    before = len(claims(site))
-    with site.client() as api:
-        body = {"workflow_id": "file-an-expense-claim", "mode": "auto", "variables": {"amount": "7.25"}}
-        here = f"sessions/{api.post('sessions/', json=body).raise_for_status().json()['session_id']}/"
-        until(lambda: api.get(here).json()["status"] != "active", seconds=60, what="the automatic run")
-        session = api.get(here).json()
-        assert session["status"] == "completed", session
-        assert session["stats"]["accepted"] == session["total_steps"] == 11
-        assert {decision["decided_by"] for decision in session["decisions"]} == {"policy"}
-    assert [float(amount) for _, amount, *_ in claims(site)[before:]] == [7.25]

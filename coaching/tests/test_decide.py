@@ -15,11 +15,11 @@ from coaching.actions.secrecy import masked_action
 from coaching.actions.sessions import complete_session, pause_session, start_session
 from coaching.actions.suggestions import record_outcome, withdraw_suggestion
 from coaching.actions.workflows import set_variable_default
-from coaching.exceptions import AlreadyDecided, DomainError, InvalidInput, SessionNotActive, StaleStep
+from coaching.exceptions import AlreadyDecided, DomainError, InvalidInput, NotAuto, SessionNotActive, StaleStep
 from coaching.models import Decision, Session, SessionEvent, StepVersion, Suggestion, Workflow
 from coaching.secrets import decrypt, encrypt
 
-from .domain import assert_consistent, everything_stored
+from .domain import assert_consistent, everything_stored, make_auto
 
 CORRECTION = {"type": "change", "selectors": [["#total"]], "value": "45.00"}
 COUNTERS = {
@@ -111,9 +111,19 @@ def test_the_time_a_person_took_is_measured(suggestion: Suggestion, coach: User)
     assert 90_000 <= latency < 100_000
 
 
-def test_the_policy_decides_in_its_own_name(session: Session, suggestion: Suggestion) -> None:
+def test_the_policy_decides_in_its_own_name(session: Session, suggestion: Suggestion, owner: User) -> None:
+    make_auto(session.workflow, by=owner)
     decision = decide(suggestion, answer("accept"), by=None)
     assert (decision.decided_by, decision.user, decision.latency_ms) == ("policy", None, None)
+    assert decision.unattended
+
+
+def test_the_policy_decides_nothing_about_a_step_that_is_not_auto(session: Session, suggestion: Suggestion) -> None:
+    with pytest.raises(NotAuto, match="does not run alone any more"):
+        decide(suggestion, answer("accept"), by=None)
+    suggestion.refresh_from_db()
+    assert suggestion.is_open
+    assert_consistent(session)
 
 
 def test_an_answer_of_a_person_asks_for_a_worker(

@@ -97,9 +97,9 @@ def test_the_types_are_those_of_the_contract() -> None:
     promised = {
         "session.created", "session.paused", "session.resumed", "session.completed", "session.failed",
         "session.abandoned", "suggestion.opened", "suggestion.withdrawn", "decision.recorded", "step.performing",
-        "step.performed", "step.failed", "step.uncertain",
+        "step.performed", "step.failed", "step.uncertain", "level.changed", "readiness.reached",
     }  # fmt: skip
-    later = {"suggestion.expired", "level.changed", "readiness.reached"}
+    later = {"suggestion.expired"}
     kinds = [
         kind.type
         for kind in vars(events).values()

@@ -41,7 +41,7 @@ def check(workflow: Workflow, earlier: Session) -> None:
     variable = workflow.variables.get(name="amount")
     assert (variable.secret, variable.default) == (True, "")
     assert decrypt(variable.encrypted_default) == {"amount": "42.50"}
-    assert workflow.recordings.get().document["steps"][0]["value"] == "{{ amount }}"
+    assert workflow.recordings.latest("pk").document["steps"][0]["value"] == "{{ amount }}"
     session = start_session(workflow, by=None)
     assert session.variables == {"amount": "***"}
 

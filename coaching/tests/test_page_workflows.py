@@ -42,11 +42,11 @@ def test_list_takes_the_same_queries_for_2_and_for_20(
 ) -> None:
     client = sign_in(owner)
     _many(owner, 2)
-    # Login (2), permissions (2), badge, workflows, levels.
-    with django_assert_num_queries(7):
+    # Login (2), permissions (2), badge, workflows, levels, ready steps.
+    with django_assert_num_queries(8):
         client.get(reverse("workflow-list"))
     _many(owner, 20, first=2)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         page = client.get(reverse("workflow-list"))
     assertContains(page, "Workflow 19")
     assertContains(page, "Start coaching", count=20)
@@ -230,7 +230,7 @@ def test_delete_says_what_goes_with_it(
 ) -> None:
     client = sign_in(owner)
     address = reverse("workflow-delete", args=["expense-claim"])
-    assertContains(client.get(address), "3 steps, 0 recordings and 1 session")
+    assertContains(client.get(address), "3 steps, 1 recording and 1 session")
     assertContains(client.post(address), "still going on", status_code=409)
     abandon_session(session, by=owner)
     assertRedirects(client.post(address), reverse("workflow-list"))

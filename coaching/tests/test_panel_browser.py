@@ -29,6 +29,7 @@ PUPPET = """
 import json, sys
 import django
 django.setup()
+from django.contrib.auth.models import User
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import pause_session, start_session
 from coaching.actions.suggestions import Proposal, open_suggestion
@@ -42,7 +43,7 @@ for line in sys.stdin:
         if verb == "ask":
             answer = open_suggestion(session, Proposal(step_index=session.current_step_index, **more)).n
         elif verb == "decide":
-            decide(session.open_suggestion(), Answer(decision=more), by=None)
+            decide(session.open_suggestion(), Answer(decision=more), by=User.objects.get(username="cleo"))
             answer = "done"
         else:
             pause_session(session, by=None)
@@ -288,7 +289,7 @@ def test_the_other_coach_was_faster(site: LiveSite, puppet: Puppet, signed_in: S
     page.evaluate("() => { document.addEventListener('htmx:wsBeforeMessage', (event) => event.preventDefault()) }")
     puppet.decide(session_id, "skip")
     page.keyboard.press("a")
-    expect(page.locator("#panel-message")).to_contain_text("policy has already decided this: skip.")
+    expect(page.locator("#panel-message")).to_contain_text("cleo has already decided this: skip.")
     expect(page.locator("#panel-stats")).to_contain_text("skipped 1")
     assert made(site, session_id) == [("skip", "")]
 

@@ -38,7 +38,7 @@ def test_keeps_what_was_decided_elsewhere(external_session: Session, coach: User
     assert (decision.suggestion, decision.latency_ms, decision.decided_by) == (None, None, coach.username)
     external_session.refresh_from_db()
     assert (external_session.corrected, external_session.current_step_index) == (1, 3)
-    assert event_types(external_session) == ["session.created", "decision.recorded"]
+    assert event_types(external_session) == ["session.created", "decision.recorded", "level.changed"]
     assert external_session.events.get(seq=2).data["n"] is None
     assert_consistent(external_session)
 

@@ -16,6 +16,7 @@ from django.core.files.storage import FileSystemStorage
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from coaching.actions.autonomy import demote, set_policy
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import (
     abandon_session,
@@ -35,7 +36,8 @@ from coaching.execution.runner import BROWSER_LOST, advance, profile_of
 from coaching.models import Session, Suggestion, Workflow
 from coaching.secrets import decrypt
 from coaching.tests.browser_pages import Site, serve
-from coaching.tests.domain import everything_stored
+from coaching.tests.domain import everything_stored, make_auto
+from conftest import demonstrate
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
@@ -96,7 +98,10 @@ def session(workflow: Workflow, begin: Callable[..., Session]) -> Session:
 
 
 @pytest.fixture
-def auto(workflow: Workflow, begin: Callable[..., Session]) -> Session:
+def auto(workflow: Workflow, owner: User, begin: Callable[..., Session]) -> Session:
+    """In mode auto, every step of it AUTO and none audited."""
+    make_auto(workflow, by=owner)
+    set_policy(workflow, {"audit_rates": [0, 0, 0]})
     return begin(workflow, mode="auto", variables={"password": SECRET})
 
 
@@ -326,6 +331,59 @@ def test_auto_asks_on_trouble_alone_and_goes_on_after_it(auto: Session, coach: U
     assert site.visits.count("POST /done") == 1
 
 
+def test_auto_asks_at_steps_that_have_not_earned_it(
+    workflow: Workflow, begin: Callable[..., Session], owner: User, coach: User
+) -> None:
+    make_auto(workflow, by=owner, but=["amount"])
+    set_policy(workflow, {"audit_rates": [0, 0, 0]})
+    session = begin(workflow, mode="auto", variables={"password": SECRET})
+    question = asked(session)
+    assert (question.node_id, question.asked_because) == ("amount", "not_auto")
+    decide(question, Answer(decision="accept"), by=coach)
+    advance(session.pk)
+    session.refresh_from_db()
+    assert session.status == "completed"
+    assert list(session.decisions.values_list("unattended", flat=True)) == [True, False, True, True]
+
+
+def test_an_audit_asks_before_the_action_and_says_why(
+    workflow: Workflow, begin: Callable[..., Session], owner: User, coach: User
+) -> None:
+    make_auto(workflow, by=owner)
+    set_policy(workflow, {"audit_rates": [1, 1, 1]})
+    session = begin(workflow, mode="auto", variables={"password": SECRET})
+    question = asked(session)
+    assert (question.step_index, question.asked_because, question.performing_since) == (0, "audit", None)
+    assert "Audit: 100 % of its runs are audited; drew 0." in question.rationale
+    decide(question, Answer(decision="reject"), by=coach)
+    tally = workflow.steps.get(node_id="open").tally
+    assert (tally.audit_score, tally.clean_audits) == (17, 0)
+
+
+def test_a_step_that_was_taken_back_is_asked_about_in_a_session_under_way(
+    workflow: Workflow, begin: Callable[..., Session], owner: User, coach: User
+) -> None:
+    make_auto(workflow, by=owner, but=["open"])
+    set_policy(workflow, {"audit_rates": [0, 0, 0]})
+    session = begin(workflow, mode="auto", variables={"password": SECRET})
+    question = asked(session)
+    demote(workflow, node_ids=["save"], reason="The form is new.", by=owner)
+    decide(question, Answer(decision="accept"), by=coach)
+    assert (asked(session).node_id, asked(session).asked_because) == ("save", "not_auto")
+
+
+def test_confidence_follows_the_evidence_and_the_target(session: Session, owner: User, coach: User) -> None:
+    """Nothing decided and nothing demonstrated: an even chance, times how surely the target was located."""
+    question = asked(session)
+    assert (question.confidence, question.rationale) == (0.5, "Sure by 0 of 0 decisions and 0 demonstrations.")
+    demonstrate(session.workflow)
+    decide(question, Answer(decision="accept"), by=coach)
+    question = asked(session)
+    assert question.confidence
+    assert 0.5 < question.confidence < 2 / 3
+    assert "0 of 0 decisions and 1 demonstration, its target located with certainty 0." in question.rationale
+
+
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest/", "http://2852039166/", "file:///etc/passwd"])
 def test_forbidden_addresses_are_refused_by_the_executor(
     workflow: Workflow, session: Session, coach: User, url: str
@@ -373,6 +431,7 @@ def test_no_chromium_is_said_in_words_and_nothing_is_lost(
 
 
 def test_events_tell_the_whole_story(session: Session, coach: User) -> None:
+    demonstrate(session.workflow)
     answered(session, by=coach)
     asked(session)
     stories = list(session.events.order_by("seq").values_list("type", flat=True))

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from coaching.actions.autonomy import set_policy
 from coaching.actions.decisions import Answer, decide, record_decision
 from coaching.actions.sessions import (
     abandon_session,
@@ -60,6 +61,9 @@ class AnyVerbs(RuleBasedStateMachine):
         self.counts = dict.fromkeys(Session.COUNTERS, 0)
         self.question: Suggestion | None = None
         self.answered: list[Suggestion] = []
+        # Steps of an external workflow come into being when they are named; the first decision that counts is told.
+        self.named: set[str] = set()
+        self.coached: set[str] = set()
 
     def teardown(self) -> None:
         transaction.set_rollback(True)
@@ -68,6 +72,7 @@ class AnyVerbs(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         workflow = create_workflow(workflow_id="any", name="Any", executor="external", by=None)
+        set_policy(workflow, {"min_decisions": 1000})
         self.session = start_session(workflow, by=self.coach)
 
     def fresh(self) -> Session:
@@ -143,7 +148,7 @@ class AnyVerbs(RuleBasedStateMachine):
                 decide(suggestion, answer, by=self.coach)
             return
         decide(suggestion, answer, by=self.coach)
-        self.count(kind)
+        self.count(kind, suggestion.node_id)
         self.index = suggestion.step_index + 1
         self.answered.append(suggestion)
         self.question = None
@@ -174,7 +179,8 @@ class AnyVerbs(RuleBasedStateMachine):
                 record_decision(self.fresh(), answer, **place, by=self.coach)
             return
         record_decision(self.fresh(), answer, **place, by=self.coach)
-        self.count(kind)
+        self.named.add(place["node_id"])
+        self.count(kind, place["node_id"])
         self.index = max(self.index, step_index + 1)
 
     @precondition(lambda self: self.answered)
@@ -192,9 +198,12 @@ class AnyVerbs(RuleBasedStateMachine):
             self.events += 1
             self.index = self.index if outcome == Suggestion.Outcome.PERFORMED else suggestion.step_index
 
-    def count(self, kind: str) -> None:
+    def count(self, kind: str, node_id: str) -> None:
         self.counts[Decision.Kind(kind).counter] += 1
         self.events += 1
+        if Decision.Kind(kind).counts and node_id in self.named - self.coached:
+            self.coached.add(node_id)
+            self.events += 1
 
     @invariant()
     def rows_say_what_the_model_says(self) -> None:

@@ -1,0 +1,181 @@
+"""Levels: who or what moves a step between OBSERVATION, COACHING and AUTO, and what is written down of it.
+
+Sessions are held before steps, here as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F
+
+from .. import events, signals
+from ..evidence import Standing, standings
+from ..exceptions import InvalidInput, NotReady
+from ..models import Level, LevelChange, Session, Step, Workflow
+from ..policy import InvalidPolicy, Policy
+from .facts import count_fact
+from .holding import hold
+from .naming import name_of
+
+
+def change_level(
+    step: Step, to: Level, *, by: User | None, reason: str, evidence: Mapping[str, Any], tell: Iterable[Session] = ()
+) -> None:
+    """Brings a step to another level, writes down why, and tells the sessions in `tell`, which must be held.
+
+    `by` is None where the policy did it. Must run inside a transaction; a step that is there already stays as it is.
+    """
+    locked = count_fact(step.pk)
+    if locked.level == to:
+        return
+    change = LevelChange.objects.create(
+        step=locked,
+        version=locked.current,
+        fact=locked.last_fact,
+        from_level=locked.level,
+        to_level=to,
+        by=name_of(by),
+        user=by,
+        reason=reason,
+        evidence={**evidence, "policy": locked.workflow.autonomy.as_json()},
+    )
+    Step.objects.filter(pk=step.pk).update(level=to)
+    step.level = locked.level = to
+    signals.level_changed.send(sender=Step, change=change)
+    for session in tell:
+        events.record_event(
+            session,
+            events.LevelChanged(
+                node_id=step.node_id,
+                step_index=step.step_index,
+                from_level=change.from_level,
+                to_level=change.to_level,
+                by=change.by,
+                reason=reason,
+            ),
+        )
+
+
+def promote(workflow: Workflow, *, node_ids: Collection[str] | None = None, by: User) -> None:
+    """Lets steps run alone: those named, or all of the workflow. Steps that are AUTO already stay so.
+
+    All of them or none: raises `NotReady` with the unmet conditions of every step that is not ready, and `InvalidInput`
+    for a step that the workflow does not have.
+    """
+    with transaction.atomic():
+        sessions = _hold_ongoing(workflow)
+        waiting = [standing for standing in _held_standings(workflow, node_ids) if standing.step.level != Level.AUTO]
+        if blocking := [standing for standing in waiting if not standing.ready]:
+            raise NotReady({standing.step.node_id: list(standing.unmet) for standing in blocking})
+        for standing in waiting:
+            reason = f"{by.get_username()} confirmed it: {_in_words(standing)}."
+            change_level(
+                standing.step, Level.AUTO, by=by, reason=reason, evidence=standing.as_evidence(), tell=sessions
+            )
+
+
+def demote(workflow: Workflow, *, node_ids: Collection[str] | None = None, reason: str = "", by: User) -> None:
+    """Takes AUTO steps back to COACHING: those named, or all. Their evidence starts anew. Others stay as they are.
+
+    Raises `InvalidInput` for a step that the workflow does not have.
+    """
+    with transaction.atomic():
+        sessions = _hold_ongoing(workflow)
+        for standing in _held_standings(workflow, node_ids):
+            if standing.step.level == Level.AUTO:
+                words = reason or f"{by.get_username()} took it back."
+                change_level(
+                    standing.step, Level.COACHING, by=by, reason=words, evidence=standing.as_evidence(), tell=sessions
+                )
+
+
+def _hold_ongoing(workflow: Workflow) -> Sequence[Session]:
+    """The sessions that are to hear of a change, held in the order of their keys."""
+    ongoing = list(Session.objects.ongoing().filter(workflow=workflow).order_by("pk"))
+    return [session for session in ongoing if hold(session.pk)]
+
+
+def _held_standings(workflow: Workflow, node_ids: Collection[str] | None) -> list[Standing]:
+    steps = list(
+        workflow.current_steps().select_related("workflow").select_for_update(of=("self",), no_key=True).order_by("pk")
+    )
+    if node_ids is not None:
+        if unknown := sorted(set(node_ids) - {step.node_id for step in steps}):
+            raise InvalidInput(f"This workflow has no step “{unknown[0]}”.", field="node_ids")
+        steps = [step for step in steps if step.node_id in node_ids]
+    if not steps:
+        raise InvalidInput("There is no step to change.", field="node_ids")
+    return standings(steps)
+
+
+def _in_words(standing: Standing) -> str:
+    return f"{standing.accepted} of {standing.counted} accepted, sure {standing.confidence:.3f}"
+
+
+def begin_coaching(step: Step, *, session: Session) -> None:
+    """The first decision that counts ends the OBSERVATION of a step."""
+    if step.level == Level.OBSERVATION:
+        change_level(
+            step, Level.COACHING, by=None, reason="The first decision that counts.", evidence={}, tell=[session]
+        )
+
+
+def start_anew(step: Step, *, by: User | None) -> None:
+    """What a step does has changed: its evidence starts anew, and it is AUTO no more. Must run in a transaction."""
+    signals.step_versioned.send(sender=Step, step=step)
+    demonstrated = _is_demonstrated(step.workflow)
+    reason = f"Version {step.version.number} does something else than what was decided on before."
+    level = Level.COACHING if demonstrated else Level.OBSERVATION
+    change_level(step, level, by=by, reason=reason, evidence={})
+
+
+def _is_demonstrated(workflow: Workflow) -> bool:
+    return workflow.recordings.count() >= workflow.autonomy.min_demonstrations
+
+
+def settle_levels(workflow: Workflow) -> None:
+    """Steps leave OBSERVATION once the workflow has been demonstrated often enough. Must run in a transaction."""
+    if not _is_demonstrated(workflow):
+        return
+    observed = Step.objects.filter(workflow=workflow, level=Level.OBSERVATION)
+    steps = list(observed.select_for_update().order_by("pk"))
+    count = workflow.recordings.count()
+    reason = f"{count} {'demonstration' if count == 1 else 'demonstrations'} of it."
+    # At once, not one by one: an import may bring ten thousand.
+    observed.filter(pk__in=[step.pk for step in steps]).update(level=Level.COACHING, last_fact=F("last_fact") + 1)
+    LevelChange.objects.bulk_create(
+        LevelChange(
+            step=step,
+            version_id=step.current_id,
+            fact=step.last_fact + 1,
+            from_level=Level.OBSERVATION,
+            to_level=Level.COACHING,
+            by=name_of(None),
+            reason=reason,
+        )
+        for step in steps
+    )
+
+
+def set_policy(workflow: Workflow, overrides: Mapping[str, Any]) -> Policy:
+    """Replaces the workflow's overrides of the autonomy policy. No step loses its level by it.
+
+    Raises `InvalidInput` naming the field at fault.
+    """
+    try:
+        policy = Policy.of(settings.AUTONOMY | dict(overrides))
+    except InvalidPolicy as error:
+        raise InvalidInput(str(error), field=error.field) from None
+    default = Policy.of(settings.AUTONOMY).as_json()
+    with transaction.atomic():
+        # What equals the default is no override: it follows the default when that changes.
+        workflow.policy = {name: value for name, value in policy.as_json().items() if value != default[name]}
+        workflow.save(update_fields=["policy", "updated_at"])
+        signals.policy_changed.send(sender=Workflow, workflow=workflow)
+        settle_levels(workflow)
+    return policy
