@@ -244,7 +244,7 @@ def _save_steps(workflow: Workflow, specs: Iterable[StepSpec], *, by: User | Non
         spec = _without_typed_secret(workflow, given)
         step = known.get(spec.node_id) or Step.objects.create(workflow=workflow, node_id=spec.node_id)
         if step.current is None or spec_of(step) != spec:
-            _add_version(step, spec, by=by)
+            add_version(step, spec, by=by)
         step.step_index = index
         step.save(update_fields=["step_index"])
     settle_levels(workflow)
@@ -260,7 +260,7 @@ def _without_typed_secret(workflow: Workflow, spec: StepSpec) -> StepSpec:
     return replace(spec, action=action, description=describe(action))
 
 
-def _add_version(step: Step, spec: StepSpec, *, by: User | None) -> None:
+def add_version(step: Step, spec: StepSpec, *, by: User | None) -> None:
     """The step is this from now on. If it does something else than before, its evidence starts anew."""
     before = step.current
     step.last_fact = count_fact(step.pk).last_fact if before else 1
@@ -272,6 +272,7 @@ def _add_version(step: Step, spec: StepSpec, *, by: User | None) -> None:
         action=spec.action,
         description=spec.description,
         risk=spec.risk,
+        risk_chosen=before is not None and (before.risk_chosen or (by is not None and before.risk != spec.risk)),
         supported=spec.supported,
         created_by=by,
     )
@@ -296,7 +297,7 @@ def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
         Workflow.objects.filter(pk=step.workflow_id).update(updated_at=timezone.now())
         step.refresh_from_db()
         if spec_of(step) != changed:
-            _add_version(step, changed, by=by)
+            add_version(step, changed, by=by)
             settle_levels(step.workflow)
     return step.version
 
@@ -317,7 +318,7 @@ def step_named(workflow: Workflow, node_id: str, *, action_type: str, action: Ma
             spec = _checked_spec(
                 workflow, step.step_index or 0, {"node_id": node_id, "action_type": action_type, "action": action}
             )
-            _add_version(step, spec, by=None)
+            add_version(step, spec, by=None)
             settle_levels(workflow)
     return step
 

@@ -41,11 +41,12 @@ NET_WORDS = {
 
 @dataclass(frozen=True)
 class Performed:
-    """What came of an action. `uncertain`: nobody knows whether it was done."""
+    """What came of an action. `uncertain`: nobody knows whether it was done. `sent`: it sent a form."""
 
     ok: bool
     reason: str | None = None
     uncertain: bool = False
+    sent: bool = False
 
 
 def perform(
@@ -70,7 +71,7 @@ def perform(
         return Performed(ok=False, reason=_with_dialogs(tabs, str(error)), uncertain=getattr(error, "uncertain", False))
     except PlaywrightError as error:
         return _broken(tabs, error)
-    return _answered(tabs)
+    return replace(_answered(tabs), sent=tabs.journey(page).sent)
 
 
 def _perform_once_more_if_gone(act: Act, handler: Callable[[Act], None]) -> None:

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from ..actions.decisions import Answer, decide
+from ..actions.risk import sends_a_form
 from ..actions.secrecy import keep_secret, secret_names, without_secrets
 from ..actions.sessions import complete_session, keep_last_picture, remember_browser
 from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
@@ -211,9 +212,17 @@ class _Turn:
         outcome = Outcome.PERFORMED if performed.ok else Outcome.UNCERTAIN if performed.uncertain else Outcome.FAILED
         words = self._shown(performed.reason or "")
         record_outcome(suggestion, outcome, error=words, took=took)
+        if performed.sent and suggestion.decision.decision == Decision.Kind.ACCEPT:
+            self._note_that_it_sends(suggestion)
         if performed.ok and words:
             # What the page said meanwhile (a message box) is for a person to read before the next step.
             self.trouble = words
+
+    def _note_that_it_sends(self, suggestion: Suggestion) -> None:
+        """What a recording does not tell: the request that the step causes."""
+        before = self.session.plan[max(0, suggestion.step_index - 1)]
+        if suggestion.step_version:
+            sends_a_form(suggestion.step_version, after=StepVersion.objects.get(pk=before).action)
 
     def _locate(self, action: Mapping[str, Any]) -> Located:
         return self.browser.locate(action, timeout_ms=timeout_of(action, self.session))

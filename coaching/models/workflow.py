@@ -133,6 +133,7 @@ class StepVersion(models.Model):
     action = models.JSONField()
     description = models.TextField()
     risk = models.CharField(max_length=12, choices=Risk, default=Risk.REVERSIBLE)
+    risk_chosen = models.BooleanField(default=False, help_text="A person has set the risk; it is guessed no more.")
     supported = models.BooleanField(default=True)
     fact = models.PositiveBigIntegerField(default=0, help_text="Its number among the facts of its step.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -8,6 +8,7 @@ from coaching.recordings.compiled import CompiledWorkflow, StepSpec, VariableSpe
 from coaching.recordings.demonstrations import MergeResult, merge_demonstration
 from coaching.recordings.document import MAX_BYTES, MAX_STEPS, ImportNote, ParsedRecording, RecordingError, check_json
 from coaching.recordings.parsed import parse_recording
+from coaching.recordings.risk import sending_is_harmless
 from coaching.recordings.sensitive import Redactor, types_a_secret
 from coaching.recordings.variables import MissingVariable, fill, fill_known, mask, names_in, unmask
 from coaching.recordings.wording import describe
@@ -37,6 +38,7 @@ __all__ = [
     "merge_demonstration",
     "names_in",
     "parse_recording",
+    "sending_is_harmless",
     "types_a_secret",
     "unmask",
     "validate_step",

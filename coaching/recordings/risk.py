@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from coaching.recordings.naming import has_phrase, words
+from coaching.recordings.sensitive import types_a_secret
 from coaching.recordings.targets import Target, target_of
 
 Risk = Literal["reversible", "irreversible"]
@@ -52,8 +53,20 @@ def guess_risk(action: Mapping[str, Any], focused: Target) -> Risk:
     return "reversible"
 
 
+def sending_is_harmless(action: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a form that this action sends only signs in or searches; `before` is the action that came before it."""
+    if action["type"] == "keyDown":
+        # Enter goes to the field that was typed into last.
+        return types_a_secret(before) or _is_harmless(target_of(before))
+    return _is_harmless(target_of(action))
+
+
+def _is_harmless(target: Target) -> bool:
+    return any(has_phrase(text, _HARMLESS) for text in (*target.names, *target.labels))
+
+
 def _of_target(target: Target) -> Risk:
-    if any(has_phrase(text, _HARMLESS) for text in (*target.names, *target.labels)):
+    if _is_harmless(target):
         return "reversible"
     if not target.names and not target.labels and "submit" in target.types:
         return "irreversible"

@@ -27,7 +27,7 @@ from coaching.actions.sessions import (
     start_session,
 )
 from coaching.actions.suggestions import Proposal, begin_performing, open_suggestion, record_outcome
-from coaching.actions.workflows import create_workflow, set_steps
+from coaching.actions.workflows import change_step, create_workflow, set_steps
 from coaching.exceptions import SessionNotActive
 from coaching.execution.chromium import devtools_ports, running_endpoint, stop_chromium
 from coaching.execution.lease import claim
@@ -370,6 +370,44 @@ def test_a_step_that_was_taken_back_is_asked_about_in_a_session_under_way(
     demote(workflow, node_ids=["save"], reason="The form is new.", by=owner)
     decide(question, Answer(decision="accept"), by=coach)
     assert (asked(session).node_id, asked(session).asked_because) == ("save", "not_auto")
+
+
+def finish(session: Session, coach: User) -> None:
+    while session.status == "active":
+        answered(session, by=coach)
+        advance(session.pk)
+        session.refresh_from_db()
+
+
+def test_a_step_that_sends_a_form_counts_as_irreversible_from_then_on(
+    workflow: Workflow, session: Session, coach: User
+) -> None:
+    finish(session, coach)
+    save = workflow.steps.get(node_id="save")
+    assert (save.version.number, save.version.risk, save.version.created_by) == (2, "irreversible", None)
+    assert {step.version.number for step in workflow.steps.exclude(pk=save.pk)} == {1}
+    assert session.decisions.get(step=save).step_version == save.versions.get(number=1)
+
+
+def test_a_form_that_signs_in_is_no_risk(workflow: Workflow, session: Session, coach: User, site: Site) -> None:
+    site.pages["/"] = FORM.replace("Save", "Sign in")
+    action = _step("click", "Sign in", offsetX=2, offsetY=2)
+    change_step(workflow.steps.get(node_id="save"), by=coach, action=action)
+    again = start_session(workflow, by=coach, variables={"password": SECRET})
+    finish(again, coach)
+    stop_chromium(profile_of(again.session_id))
+    assert workflow.steps.get(node_id="save").version.risk == "reversible"
+
+
+def test_who_has_chosen_the_risk_is_not_overruled(
+    workflow: Workflow, begin: Callable[..., Session], owner: User, coach: User
+) -> None:
+    save = workflow.steps.get(node_id="save")
+    change_step(save, by=owner, risk="irreversible")
+    change_step(save, by=owner, risk="reversible")
+    finish(begin(workflow, variables={"password": SECRET}), coach)
+    save.refresh_from_db()
+    assert (save.version.number, save.version.risk, save.version.risk_chosen) == (3, "reversible", True)
 
 
 def test_confidence_follows_the_evidence_and_the_target(session: Session, owner: User, coach: User) -> None:
