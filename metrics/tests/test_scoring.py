@@ -246,6 +246,14 @@ def test_the_wilson_interval(accepted: int, refused: int, low: float, high: floa
     assert scoring.wilson_interval(accepted, refused) == pytest.approx((low, high), rel=0, abs=1e-12)
 
 
+@pytest.mark.parametrize("counted", [1, 3, 7, 20, 49, 1000, 99_999])
+def test_the_range_of_all_and_of_none_ends_there_exactly(counted: int) -> None:
+    none, every = scoring.wilson_interval(0, counted), scoring.wilson_interval(counted, 0)
+    assert none is not None
+    assert every is not None
+    assert (none[0], every[1]) == (0.0, 1.0)
+
+
 def test_no_decision_has_no_range() -> None:
     assert scoring.wilson_interval(0, 0) is None
 
