@@ -164,5 +164,5 @@ def _keep_counts(session: Session, **_: Any) -> None:
     moved: Contributions = {}
     contributions.from_sessions([session], moved)
     contributions.from_decisions(contributions.of_decisions(session.decisions.all()), moved)
-    contributions.store(moved, sign=-1)
+    contributions.take_away(moved)
     contributions.store(moved, source=Source.DELETED)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django.db import connection
 from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest
 
@@ -108,22 +110,43 @@ def latency_bin(ms: int) -> int:
     return min(LAST_LATENCY_BIN, int(math.log(ms) / math.log(LATENCY_STEP))) if ms > 1 else 0
 
 
-def store(contributions: Contributions, *, source: Source = Source.LIVE, sign: int = 1) -> None:
-    """Adds to the rows (or takes from them, with `sign` −1), in one order, so that writers never wait in a circle."""
+def store(contributions: Contributions, *, source: Source = Source.LIVE) -> None:
+    """Adds to the rows, making those that are missing, in one order, so that writers never wait in a circle.
+
+    One statement a row, in SQL that SQLite and PostgreSQL share: every decision passes here.
+    """
+    with connection.cursor() as cursor:
+        for place in sorted(contributions, key=_order):
+            counts = {name: number for name, number in contributions[place].items() if number}
+            if counts:
+                row = (place.workflow_id, source.value, *place.keys)
+                cursor.execute(_addition(place.model, tuple(counts)), [*row, *counts.values(), *_zeros(place, counts)])
+
+
+def _zeros(place: Place, counts: Mapping[str, int]) -> list[int]:
+    return [0] * (len(place.model.COUNTS) - len(counts))
+
+
+@lru_cache(maxsize=256)
+def _addition(model: type[Tallied], counts: tuple[str, ...]) -> str:
+    """Inserts a row with `counts` and zeros, or adds them to the row that is there."""
+    quote = connection.ops.quote_name
+    keys = ("workflow_id", "source", *model.KEYS)
+    table, others = quote(model._meta.db_table), [name for name in model.COUNTS if name not in counts]
+    columns = ", ".join(map(quote, (*keys, *counts, *others)))
+    values = ", ".join(["%s"] * (len(keys) + len(model.COUNTS)))
+    sums = ", ".join(f"{quote(name)} = {table}.{quote(name)} + excluded.{quote(name)}" for name in counts)
+    conflict = ", ".join(map(quote, keys))
+    return f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({conflict}) DO UPDATE SET {sums}"  # noqa: S608
+
+
+def take_away(contributions: Contributions) -> None:
+    """The reverse of `store`, in the same order."""
     for place in sorted(contributions, key=_order):
-        counts = {name: sign * number for name, number in contributions[place].items() if number}
-        row = {
-            "workflow_id": place.workflow_id,
-            "source": source,
-            **dict(zip(place.model.KEYS, place.keys, strict=True)),
-        }
+        keys = dict(zip(place.model.KEYS, place.keys, strict=True))
         # A count that was wrong before must not keep anybody from deleting a session.
-        changes: dict[str, Any] = {name: Greatest(F(name) + number, 0) for name, number in counts.items()}
-        rows = place.model.objects.filter(**row)
-        if counts and not rows.update(**changes) and sign > 0:
-            _, created = place.model.objects.get_or_create(**row, defaults=counts)
-            if not created:
-                rows.update(**changes)
+        changes: dict[str, Any] = {name: Greatest(F(name) - number, 0) for name, number in contributions[place].items()}
+        place.model.objects.filter(workflow_id=place.workflow_id, source=Source.LIVE, **keys).update(**changes)
 
 
 def _order(place: Place) -> tuple[int, str, tuple[Any, ...]]:

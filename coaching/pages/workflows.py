@@ -160,7 +160,7 @@ def _start_page(request: HttpRequest, workflow: Workflow, problem: DomainError |
     context = {
         "workflow": workflow,
         "variables": variables,
-        "mode": request.POST.get("mode", Session.Mode.COACHING),
+        "mode": request.POST.get("mode") or request.GET.get("mode", Session.Mode.COACHING),
         "problem": problem,
     }
     return render(request, "coaching/session_start.html", context, status=problem.status if problem else 200)
