@@ -100,7 +100,7 @@ def session(workflow: Workflow, begin: Callable[..., Session]) -> Session:
 @pytest.fixture
 def auto(workflow: Workflow, owner: User, begin: Callable[..., Session]) -> Session:
     """In mode auto, every step of it AUTO and none audited."""
-    make_auto(workflow, by=owner)
+    make_auto(workflow, by=owner, accepts=1)
     set_policy(workflow, {"audit_rates": [0, 0, 0]})
     return begin(workflow, mode="auto", variables={"password": SECRET})
 
@@ -334,7 +334,7 @@ def test_auto_asks_on_trouble_alone_and_goes_on_after_it(auto: Session, coach: U
 def test_auto_asks_at_steps_that_have_not_earned_it(
     workflow: Workflow, begin: Callable[..., Session], owner: User, coach: User
 ) -> None:
-    make_auto(workflow, by=owner, but=["amount"])
+    make_auto(workflow, by=owner, but=["amount"], accepts=1)
     set_policy(workflow, {"audit_rates": [0, 0, 0]})
     session = begin(workflow, mode="auto", variables={"password": SECRET})
     question = asked(session)
@@ -349,7 +349,7 @@ def test_auto_asks_at_steps_that_have_not_earned_it(
 def test_an_audit_asks_before_the_action_and_says_why(
     workflow: Workflow, begin: Callable[..., Session], owner: User, coach: User
 ) -> None:
-    make_auto(workflow, by=owner)
+    make_auto(workflow, by=owner, accepts=1)
     set_policy(workflow, {"audit_rates": [1, 1, 1]})
     session = begin(workflow, mode="auto", variables={"password": SECRET})
     question = asked(session)
@@ -363,7 +363,7 @@ def test_an_audit_asks_before_the_action_and_says_why(
 def test_a_step_that_was_taken_back_is_asked_about_in_a_session_under_way(
     workflow: Workflow, begin: Callable[..., Session], owner: User, coach: User
 ) -> None:
-    make_auto(workflow, by=owner, but=["open"])
+    make_auto(workflow, by=owner, but=["open"], accepts=1)
     set_policy(workflow, {"audit_rates": [0, 0, 0]})
     session = begin(workflow, mode="auto", variables={"password": SECRET})
     question = asked(session)
