@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
 from django.db.models import Q
 from django.test import Client
+from hypothesis import HealthCheck, settings
 from knox.models import AuthToken
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
@@ -23,6 +24,10 @@ from coaching.actions.workflows import create_workflow
 from coaching.models import Session, Suggestion, Workflow
 
 PASSWORD = "correct horse battery staple"
+
+# How long an example takes says more about the machine and its neighbours than about the code.
+settings.register_profile("coachsite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("coachsite")
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +47,8 @@ def _group(role: str) -> Group:
         granted = [codename for name in lower for codename in roles[name]]
         ours = Permission.objects.filter(content_type__app_label__in=["coaching", "metrics"])
         group.permissions.add(*ours.filter(Q(codename__in=granted) | Q(codename__startswith="view_")))
+        if role in {"reviewer", "owner"}:
+            group.permissions.add(ours.get(codename="review_correctionpack"))
     return group
 
 

@@ -416,3 +416,7 @@ class SessionEventAdmin(LookOnly, ModelAdmin):
     @admin.display(description="data")
     def content(self, event: SessionEvent) -> SafeString:
         return pretty(event.data)
+
+
+# At the end: it takes the helpers from here.
+from . import admin_packs  # noqa: E402, F401

@@ -24,6 +24,7 @@ from . import events, hub, roles
 from .models import Session
 from .pages import panel, watchers
 from .pages.inbox import inbox_fragments
+from .pages.packs import pack_fragments, packs_changed
 from .socket_auth import socket_user
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,10 @@ MAX_FRAME = 4096
 RECHECK_SECONDS = 15.0
 #: A list that changes with every session of the site is not rendered more often than this.
 INBOX_PAUSE_SECONDS = 0.25
+#: How often packs are asked whether a reviewer has changed one, which no session's event tells of; and how long their
+#: list, which adds up much, stays as it is once it was rendered.
+PACKS_SECONDS = 2.0
+PACKS_PAUSE_SECONDS = 1.0
 BATCH = 500
 
 _readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket")
@@ -166,6 +171,27 @@ class InboxConsumer(Follower):
                     await self.send(text_data=html)
                 await news.wait(RECHECK_SECONDS)
                 await asyncio.sleep(INBOX_PAUSE_SECONDS)
+
+
+class PacksConsumer(Follower):
+    """The packs with their numbers, and what is suggested."""
+
+    async def follow(self, user: User) -> None:
+        changed = Changed()
+        checked = time.monotonic()
+        state: Any = None
+        with hub.current().subscribe(None) as news:
+            is_news = True
+            while True:
+                if time.monotonic() - checked >= RECHECK_SECONDS:
+                    user, is_news = await self.who(), True
+                    checked = time.monotonic()
+                before, state = state, await _read(packs_changed)
+                if is_news or state != before:
+                    if html := changed.of(await _read(pack_fragments, user)):
+                        await self.send(text_data=html)
+                    await asyncio.sleep(PACKS_PAUSE_SECONDS)
+                is_news = await news.wait(min(PACKS_SECONDS, RECHECK_SECONDS))
 
 
 class EventsConsumer(Follower):

@@ -147,6 +147,14 @@ class LevelChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionSwitchedOff(Event):
+    type = "correction.switched_off"
+    pack: str
+    correction: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessReached(Event):
     type = "readiness.reached"
     node_id: str

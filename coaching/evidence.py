@@ -111,6 +111,12 @@ class Source(Protocol):
     def ready_counts(self, workflow_ids: Collection[int]) -> dict[int, int]:
         """How many steps of each workflow are ready, by the workflow's key; none may be left out."""
 
+    def confidence(self, accepted: int, refused: int, target: float) -> float:
+        """How probable it is that the true rate is at least `target`, 0 to 1."""
+
+    def interval(self, accepted: int, refused: int) -> tuple[float, float] | None:
+        """The two-sided 95 % interval of the true rate; None when nothing counts."""
+
 
 _sources: list[Source] = []
 

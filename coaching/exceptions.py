@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .models import Decision, Session
+    from .models import BackTest, Decision, Session
 
 
 class DomainError(Exception):
@@ -67,6 +67,34 @@ class NotReady(DomainError):
             f"Not ready to run alone: step “{first}” lacks {', '.join(conditions).replace('_', ' ')}{others}."
         )
         self.unmet = unmet
+
+
+class BackTestNeeded(DomainError):
+    """A pack is not published blind: this version was not replayed over past decisions yet, or has changed since."""
+
+    code = "backtest_needed"
+
+
+class BreaksAccepted(DomainError):
+    """A pack would change suggestions that people accepted; publishing it must be confirmed."""
+
+    code = "breaks_accepted"
+
+    def __init__(self, backtest: BackTest) -> None:
+        super().__init__(
+            f"This version would have changed {backtest.broken} accepted suggestions: look at them, and confirm."
+        )
+        self.backtest = backtest
+
+
+class UndecidedConflicts(DomainError):
+    """Two packs contradict each other, and nobody has said yet which side holds. `conflicts`: pairs of corrections."""
+
+    code = "undecided_conflicts"
+
+    def __init__(self, conflicts: Sequence[tuple[Any, Any]]) -> None:
+        super().__init__(f"{len(conflicts)} corrections contradict each other: say for each which one holds.")
+        self.conflicts = conflicts
 
 
 class AlreadyDecided(DomainError):

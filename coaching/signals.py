@@ -34,5 +34,8 @@ session_deleting = Signal()
 #: A browser session has something to do without a person. Sent with `session_pk`; `coaching.tasks` listens.
 session_needs_worker = Signal()
 
+#: A back-test waits to be run. Sent with `backtest_pk`; `coaching.tasks` listens.
+backtest_needs_worker = Signal()
+
 #: A session has ended or was deleted: its browser may be closed. Sent with `session_id`; `coaching.tasks` listens.
 session_ended = Signal()

@@ -8,8 +8,9 @@ from django.dispatch import receiver
 from django.utils import timezone
 from django_tasks import task
 
+from .actions import backtests
 from .models import Session
-from .signals import session_ended, session_needs_worker
+from .signals import backtest_needs_worker, session_ended, session_needs_worker
 
 
 @task()
@@ -35,3 +36,17 @@ def _enqueue_advance(session_pk: int, **_: Any) -> None:
 @receiver(session_ended)
 def _enqueue_close_browser(session_id: str, **_: Any) -> None:
     close_browser.enqueue(session_id)
+
+
+@task()
+def run_backtest(backtest_pk: int) -> None:
+    try:
+        backtests.run_backtest(backtest_pk)
+    except Exception as error:
+        backtests.fail_backtest(backtest_pk, f"The back-test broke off: {type(error).__name__}.")
+        raise
+
+
+@receiver(backtest_needs_worker)
+def _enqueue_backtest(backtest_pk: int, **_: Any) -> None:
+    run_backtest.enqueue(backtest_pk)

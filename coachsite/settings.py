@@ -238,6 +238,8 @@ SPECTACULAR_SETTINGS = {
         "DecisionKind": "coaching.models.Decision.Kind",
         "SessionStatus": "coaching.models.Session.Status",
         "SuggestionStatus": "coaching.models.Suggestion.Status",
+        "PackStatus": "coaching.models.CorrectionPack.Status",
+        "BackTestStatus": "coaching.models.BackTest.Status",
     },
 }
 

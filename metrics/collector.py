@@ -8,6 +8,7 @@ from django.dispatch import receiver
 
 from coaching import signals
 from coaching.actions.autonomy import change_level
+from coaching.actions.facts import hold_steps
 from coaching.events import ReadinessReached, record_event
 from coaching.models import Decision, Level, LevelChange, Risk, Session, Step, Suggestion, Workflow
 
@@ -113,7 +114,9 @@ def _evidence(tally: StepTally, step: Step) -> dict[str, Any]:
 @receiver(signals.level_changed)
 def _follow_level(change: LevelChange, **_: Any) -> None:
     tally = tally_of(change.step)
-    keep(tally, change.step, after_level(tally.numbers, to_auto=change.to_level == Level.AUTO))
+    keep(
+        tally, change.step, after_level(tally.numbers, to_auto=change.to_level == Level.AUTO, restarts=change.restarts)
+    )
 
 
 @receiver(signals.step_versioned)
@@ -125,7 +128,7 @@ def _start_epoch(step: Step, **_: Any) -> None:
 @receiver(signals.policy_changed)
 def _apply_policy(workflow: Workflow, **_: Any) -> None:
     """Counts go on from where they are; whether they suffice is judged by the new policy."""
-    for step in workflow.steps.select_for_update(of=("self",)).select_related("workflow", "current").order_by("pk"):
+    for step in hold_steps(workflow.steps.all()):
         tally = tally_of(step)
         set_base(tally, step)
         keep(tally, step, tally.numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -101,8 +101,8 @@ def _add(into: Contributions, place: Place, counts: dict[str, int]) -> None:
 
 
 def day(at: datetime) -> date:
-    """The day in UTC, in which all times are kept."""
-    return at.date()
+    """The day in UTC, in which all times are kept, whatever zone the moment was given in."""
+    return at.astimezone(UTC).date()
 
 
 def latency_bin(ms: int) -> int:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from coaching import roles
 from coaching.actions.naming import POLICY
-from coaching.models import Level, LevelChange, Workflow
+from coaching.models import Correction, CorrectionPack, Level, LevelChange, PackItem, Workflow
 from coaching.pages.doors import page, person
 from coaching.pages.inbox import waiting_for
 
@@ -26,6 +26,7 @@ from .overview import ActivityCounts, Day, GlobalCoachingMetrics, total_of
 SHOWN_QUESTIONS = 5
 SHOWN_WORKFLOWS = 50
 SHOWN_DEMOTIONS = 5
+SHOWN_PACKS = 5
 RECENT = timedelta(days=7)
 CHART_DAYS = 90
 #: Acceptance is shown over this many days up to each: single days say little.
@@ -70,6 +71,7 @@ def _context(metrics: GlobalCoachingMetrics, user: User) -> dict[str, Any]:
         "questions": waiting_for(user, limit=SHOWN_QUESTIONS),
         "waiting": [row for row in rows if row.waiting],
         "demotions": recent_demotions(),
+        "reviewing": packs_to_review() if user.has_perm(roles.REVIEW_PACKS) else None,
         "rows": rows[:SHOWN_WORKFLOWS],
         "are_more": len(rows) > SHOWN_WORKFLOWS,
         "rates": rates_over_time(metrics.per_day),
@@ -116,6 +118,16 @@ def recent_demotions() -> Sequence[LevelChange]:
     """Steps that came back to the coach by themselves in the last days, the latest first."""
     changes = LevelChange.objects.filter(from_level=Level.AUTO, by=POLICY, at__gte=timezone.now() - RECENT)
     return list(changes.select_related("step__workflow", "step__current")[:SHOWN_DEMOTIONS])
+
+
+def packs_to_review() -> dict[str, Any]:
+    """What waits for a reviewer: packs in review, corrections that switched themselves off, and what is suggested."""
+    in_review = CorrectionPack.objects.filter(status=CorrectionPack.Status.IN_REVIEW).select_related("draft")
+    return {
+        "in_review": list(in_review[:SHOWN_PACKS]),
+        "switched_off": list(PackItem.objects.switched_themselves_off(POLICY)[:SHOWN_PACKS]),
+        "suggested": Correction.objects.suggested().count(),
+    }
 
 
 def rates_over_time(days: Sequence[Day]) -> list[Point]:

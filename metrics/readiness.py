@@ -12,7 +12,11 @@ from coaching.policy import Policy
 
 from . import scoring
 from .models import StepTally
+from .scoring import confidence
+from .scoring import wilson_interval as interval
 from .tally import LIFETIME, Tally
+
+__all__ = ["confidence", "interval", "ready_counts", "standing_of", "standings", "unmet"]
 
 
 def standings(steps: Sequence[Step]) -> list[Standing]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
+from coaching.actions.facts import hold_steps
 from coaching.models import Decision, Level, Session, Step, Suggestion, Workflow
 from coaching.policy import Policy
 
@@ -15,6 +16,7 @@ from . import contributions
 from .collector import keep, tally_of
 from .contributions import Contributions, Place
 from .models import TALLIES, Source, StepTally, Tallied, WorkflowLearningMetrics
+from .readiness import unmet
 from .tally import Decided, Tally, after_decision, after_level, after_outcome, after_version
 
 
@@ -37,18 +39,18 @@ def rebuild(*, repair: bool = True) -> Iterator[Difference]:
 
 
 def _step(step_pk: int, *, repair: bool) -> Iterator[Difference]:
-    step = Step.objects.select_for_update(of=("self",)).select_related("workflow", "current").get(pk=step_pk)
+    (step,) = hold_steps(Step.objects.filter(pk=step_pk))
     tally = tally_of(step)
-    kept, ready = tally.numbers, tally.ready
+    kept = tally.numbers
     counted = count_step(step, tally)
     for name, value in counted.as_json().items():
         if getattr(kept, name) != value:
             yield Difference(f"{step.workflow.workflow_id} {step.node_id} {name}", getattr(kept, name), value)
-    tally.numbers = counted
+    ready = not unmet(step, counted, step.workflow.autonomy)
+    if tally.ready != ready:
+        yield Difference(f"{step.workflow.workflow_id} {step.node_id} ready", tally.ready, ready)
     if repair:
         keep(tally, step, counted)
-        if tally.ready != ready:
-            yield Difference(f"{step.workflow.workflow_id} {step.node_id} ready", ready, tally.ready)
 
 
 def count_step(step: Step, tally: StepTally) -> Tally:
@@ -84,8 +86,8 @@ def _outcomes(step: Step) -> Iterator[Fact]:
 
 
 def _levels(step: Step) -> Iterator[Fact]:
-    for fact, level in step.level_changes.order_by().values_list("fact", "to_level"):
-        yield fact, _moving(Level(level))
+    for fact, level, restarts in step.level_changes.order_by().values_list("fact", "to_level", "restarts"):
+        yield fact, _moving(Level(level), restarts=restarts)
 
 
 def _versions(step: Step) -> Iterator[Fact]:
@@ -104,8 +106,8 @@ def _performing(kind: str, version: int, *, success: bool) -> Change:
     return lambda tally, _policy: after_outcome(tally, kind=kind, version=version, success=success)
 
 
-def _moving(level: Level) -> Change:
-    return lambda tally, _policy: after_level(tally, to_auto=level == Level.AUTO)
+def _moving(level: Level, *, restarts: bool) -> Change:
+    return lambda tally, _policy: after_level(tally, to_auto=level == Level.AUTO, restarts=restarts)
 
 
 def _starting(number: int) -> Change:

@@ -90,9 +90,9 @@ def after_outcome(tally: Tally, *, kind: str, version: int, success: bool) -> Ta
     return replace(tally, execution_score=scoring.execution_score_after(tally.execution_score, failed=not success))
 
 
-def after_level(tally: Tally, *, to_auto: bool) -> Tally:
-    """A promotion starts the detectors; the end of AUTO starts the evidence anew."""
-    if to_auto == tally.auto:
+def after_level(tally: Tally, *, to_auto: bool, restarts: bool = False) -> Tally:
+    """A promotion starts the detectors; the end of AUTO starts the evidence anew, and so does what `restarts` it."""
+    if to_auto == tally.auto and not restarts:
         return tally
     tally = replace(tally, auto=to_auto, clean_audits=0, audit_score=0, execution_score=0)
     return tally if to_auto else replace(tally, epoch_accepted=0, epoch_refused=0)

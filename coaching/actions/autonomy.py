@@ -11,27 +11,35 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from .. import events, signals
 from ..evidence import Standing, standings
 from ..exceptions import InvalidInput, NotReady
 from ..models import Level, LevelChange, Session, Step, Workflow
 from ..policy import InvalidPolicy, Policy
-from .facts import count_fact
+from .facts import count_fact, hold_steps
 from .holding import hold
 from .naming import name_of
 
 
 def change_level(
-    step: Step, to: Level, *, by: User | None, reason: str, evidence: Mapping[str, Any], tell: Iterable[Session] = ()
+    step: Step,
+    to: Level,
+    *,
+    by: User | None,
+    reason: str,
+    evidence: Mapping[str, Any],
+    tell: Iterable[Session] = (),
+    restarts: bool = False,
 ) -> None:
     """Brings a step to another level, writes down why, and tells the sessions in `tell`, which must be held.
 
-    `by` is None where the policy did it. Must run inside a transaction; a step that is there already stays as it is.
+    `by` is None where the policy did it. Must run inside a transaction. A step that is there already stays as it is,
+    unless its evidence `restarts`.
     """
     locked = count_fact(step.pk)
-    if locked.level == to:
+    if locked.level == to and not restarts:
         return
     change = LevelChange.objects.create(
         step=locked,
@@ -42,6 +50,7 @@ def change_level(
         by=name_of(by),
         user=by,
         reason=reason,
+        restarts=restarts,
         evidence={**evidence, "policy": locked.workflow.autonomy.as_json()},
     )
     Step.objects.filter(pk=step.pk).update(level=to)
@@ -101,9 +110,7 @@ def _hold_ongoing(workflow: Workflow) -> Sequence[Session]:
 
 
 def _held_standings(workflow: Workflow, node_ids: Collection[str] | None) -> list[Standing]:
-    steps = list(
-        workflow.current_steps().select_related("workflow").select_for_update(of=("self",), no_key=True).order_by("pk")
-    )
+    steps = hold_steps(workflow.current_steps())
     if node_ids is not None:
         if unknown := sorted(set(node_ids) - {step.node_id for step in steps}):
             raise InvalidInput(f"This workflow has no step “{unknown[0]}”.", field="node_ids")
@@ -132,6 +139,26 @@ def start_anew(step: Step, *, by: User | None) -> None:
     reason = f"Version {step.version.number} does something else than what was decided on before."
     level = Level.COACHING if demonstrated else Level.OBSERVATION
     change_level(step, level, by=by, reason=reason, evidence={})
+
+
+def restart_evidence(steps: QuerySet[Step], *, by: User | None, reason: str) -> None:
+    """What is proposed for these steps has changed: their evidence starts anew, and AUTO ones go back to the coach.
+
+    Their workflows' sessions under way are told.
+    """
+    with transaction.atomic():
+        workflows = Workflow.objects.filter(steps__in=steps)
+        told: dict[int, list[Session]] = {}
+        for session in Session.objects.ongoing().filter(workflow__in=workflows).order_by("pk"):
+            if hold(session.pk):
+                told.setdefault(session.workflow_id, []).append(session)
+        for standing in standings(hold_steps(steps)):
+            step = standing.step
+            level = Level.COACHING if step.level == Level.AUTO else Level(step.level)
+            change_level(
+                step, level, by=by, reason=reason, evidence=standing.as_evidence(), restarts=True,
+                tell=told.get(step.workflow_id, []),
+            )  # fmt: skip
 
 
 def _is_demonstrated(workflow: Workflow) -> bool:

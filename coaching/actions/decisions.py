@@ -20,10 +20,12 @@ from ..exceptions import AlreadyDecided, DomainError, InvalidInput, NotAuto, Ses
 from ..models import Decision, Level, Session, Step, Suggestion
 from ..models.session import MAX_STEPS
 from .autonomy import begin_coaching
+from .captures import capture
 from .corrections import describe_correction, keep_correction
 from .facts import add_outcome, count_fact
 from .holding import hold
 from .naming import name_of
+from .pack_use import judge_use
 from .secrecy import without_secrets
 from .workflows import step_named
 
@@ -155,7 +157,11 @@ def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
         current_step_index=suggestion.step_index + 1,
         coaching_ms=F("coaching_ms") + min(decision.latency_ms or 0, LONGEST_THOUGHT_MS),
     )
-    _add_evidence(session, decision, in_trouble=suggestion.asked_because == Suggestion.AskedBecause.TROUBLE)
+    in_trouble = suggestion.asked_because == Suggestion.AskedBecause.TROUBLE
+    capture(decision, suggestion)
+    if not in_trouble:
+        judge_use(decision, suggestion)
+    _add_evidence(session, decision, in_trouble=in_trouble)
     # The policy decides inside a worker's turn, which goes on by itself.
     if session.workflow.is_browser and not decision.unattended:
         transaction.on_commit(

@@ -6,7 +6,7 @@ one order on every database, and the evidence can be built anew from them.
 
 from __future__ import annotations
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from .. import signals
 from ..models import Decision, Step
@@ -19,6 +19,17 @@ def count_fact(step_pk: int) -> Step:
     """
     Step.objects.filter(pk=step_pk).update(last_fact=F("last_fact") + 1)
     return Step.objects.select_related("workflow", "current").get(pk=step_pk)
+
+
+def hold_steps(steps: QuerySet[Step]) -> list[Step]:
+    """Locks these steps until the transaction ends; each with its workflow and current version, ordered by their keys.
+
+    They are read only when they are locked: PostgreSQL waits for a locked row, but takes what is joined to it from
+    before the wait, and so would find no current version where another one became it meanwhile.
+    """
+    keys = steps.select_related(None).only("pk").order_by("pk").select_for_update(of=("self",), no_key=True)
+    locked = Step.objects.filter(pk__in=[step.pk for step in keys])
+    return list(locked.select_related("workflow", "current").order_by("pk"))
 
 
 def add_outcome(decision: Decision) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Model
 
-from ..models import Session, Variable, Workflow
+from ..models import BackTestFinding, PackEntry, Session, Variable, Workflow
 from ..recordings import Redactor, mask
 from ..secrets import decrypt, encrypt
 from .holding import hold
@@ -18,6 +18,15 @@ from .holding import hold
 def secret_names(session: Session) -> frozenset[str]:
     """The names of the session's secret variables. Their values stay encrypted."""
     return frozenset(name for name, value in session.variables.items() if value == "***")
+
+
+def secret_names_of(workflow_ids: Collection[str]) -> dict[str, frozenset[str]]:
+    """The names of the secret variables of these workflows, by `workflow_id`: one query."""
+    names: dict[str, set[str]] = {workflow_id: set() for workflow_id in workflow_ids}
+    secret = Variable.objects.filter(workflow__workflow_id__in=names, secret=True)
+    for workflow_id, name in secret.values_list("workflow__workflow_id", "name"):
+        names[workflow_id].add(name)
+    return {workflow_id: frozenset(found) for workflow_id, found in names.items()}
 
 
 def masked_action(action: Any, session: Session) -> Any:
@@ -58,9 +67,17 @@ def _encrypt_in(session: Session, names: Collection[str]) -> None:
     session.variables = session.variables | dict.fromkeys(found, "***")
     session.browser = Redactor.of(found).value(session.browser)
     session.save(update_fields=["encrypted_secrets", "variables", "browser"])
-    _rewrite(session.suggestions.all(), found, actions=["action"], words=["description", "error", "target", "page"])
+    words = ["description", "error", "target", "page"]
+    _rewrite(session.suggestions.all(), found, actions=["action", "unchanged_action"], words=words)
     _rewrite(session.decisions.all(), found, actions=["correction", "difference"], words=["feedback"])
     _rewrite(session.events.all(), found, actions=[], words=["data"])
+    # What was captured from its decisions, and went into packs.
+    corrections = session.workflow.corrections.all()
+    _rewrite(corrections, found, actions=["original", "corrected", "difference", "changes"], words=["target"])
+    entries = PackEntry.objects.filter(workflow_id=session.workflow.workflow_id)
+    _rewrite(entries, found, actions=["changes"], words=["target", "note"])
+    findings = BackTestFinding.objects.filter(decision__session=session)
+    _rewrite(findings, found, actions=["now"], words=[])
 
 
 def _rewrite(rows: Iterable[Model], found: Mapping[str, str], *, actions: list[str], words: list[str]) -> None:

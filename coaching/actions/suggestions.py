@@ -17,6 +17,7 @@ from ..models import Decision, Risk, Session, StepVersion, Suggestion
 from .corrections import describe_correction
 from .facts import add_outcome
 from .holding import hold
+from .pack_use import Proposed, note_use
 
 Outcome = Suggestion.Outcome
 Status = Suggestion.Status
@@ -41,6 +42,14 @@ class Proposal:
     page: dict[str, Any] = field(default_factory=dict)
     screenshot: bytes | None = None
     step_version: StepVersion | None = None
+    target_key: str = ""
+    #: What packs have made of it; None where none was asked.
+    packs: Proposed | None = None
+
+    @property
+    def unchanged_action(self) -> dict[str, Any] | None:
+        """The action before packs changed it; None if none did."""
+        return self.packs.original if self.packs and self.packs.entries else None
 
 
 def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | None = None) -> Suggestion:
@@ -56,7 +65,8 @@ def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | 
             name: getattr(proposal, name)
             for name in (
                 "step_index", "node_id", "action_type", "action", "description", "risk", "confidence",
-                "rationale", "provenance", "asked_because", "error", "target", "page",
+                "rationale", "provenance", "asked_because", "error", "target", "page", "target_key",
+                "unchanged_action",
             )
         },
     )  # fmt: skip
@@ -69,6 +79,8 @@ def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | 
             if not hold(session.pk, **_acting(lease_owner)):
                 raise SessionNotActive("The session is not active any more, or another worker's.")
             _save_numbered(suggestion)
+            if proposal.packs:
+                note_use(suggestion, proposal.packs)
             events.record_event(session, _opened(suggestion))
     except BaseException:
         if suggestion.screenshot:

@@ -11,7 +11,15 @@ from drf_standardized_errors.handler import ExceptionHandler as StandardHandler
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, ParseError, ValidationError
 from rest_framework.settings import api_settings
 
-from ..exceptions import AlreadyDecided, DomainError, DuplicateExecution, InvalidInput, NotReady
+from ..exceptions import (
+    AlreadyDecided,
+    BreaksAccepted,
+    DomainError,
+    DuplicateExecution,
+    InvalidInput,
+    NotReady,
+    UndecidedConflicts,
+)
 
 
 class TooLarge(APIException):
@@ -54,6 +62,7 @@ class ExceptionHandler(StandardHandler):
 
 
 def _conflicting(error: Exception) -> dict[str, Any]:
+    from .serializers_packs import BackTestSerializer, pairs_json  # noqa: PLC0415 - they need settings
     from .serializers_sessions import DecisionSerializer, SessionSerializer  # noqa: PLC0415 - they need settings
 
     if isinstance(error, DuplicateExecution):
@@ -62,4 +71,8 @@ def _conflicting(error: Exception) -> dict[str, Any]:
         return {"decision": DecisionSerializer(error.decision).data}
     if isinstance(error, NotReady):
         return {"unmet": error.unmet}
+    if isinstance(error, BreaksAccepted):
+        return {"backtest": BackTestSerializer(error.backtest).data}
+    if isinstance(error, UndecidedConflicts):
+        return {"conflicts": pairs_json(error.conflicts)}
     return {}

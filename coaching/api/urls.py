@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from . import overview, sessions, suggestions, workflows
+from . import overview, pack_files, pack_moves, packs, sessions, suggestions, workflows
 from .views import DocsView, NothingHere, SchemaView
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -31,6 +31,27 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("sessions/<slug:session_id>/decisions/", suggestions.Decisions.as_view(), name="api-decisions"),
     path("sessions/<slug:session_id>/events/", overview.Events.as_view(), name="api-events"),
+    path("packs/", packs.Packs.as_view(), name="api-packs"),
+    path("packs/suggested/", packs.SuggestedCorrections.as_view(), name="api-packs-suggested"),
+    path("packs/corrections/", packs.CapturedCorrections.as_view(), name="api-packs-captured"),
+    path("packs/import/", pack_files.ImportPack.as_view(), name="api-packs-import"),
+    path("packs/<slug:pack_id>/", packs.PackDetail.as_view(), name="api-pack"),
+    path("packs/<slug:pack_id>/corrections/", packs.PackCorrections.as_view(), name="api-pack-corrections"),
+    path(
+        "packs/<slug:pack_id>/corrections/<int:number>/",
+        packs.PackCorrection.as_view(),
+        name="api-pack-correction",
+    ),
+    path("packs/<slug:pack_id>/revise/", pack_moves.RevisePack.as_view(), name="api-pack-revise"),
+    path("packs/<slug:pack_id>/submit/", pack_moves.SubmitPack.as_view(), name="api-pack-submit"),
+    path("packs/<slug:pack_id>/backtest/", pack_moves.BackTestPack.as_view(), name="api-pack-backtest"),
+    path("packs/<slug:pack_id>/publish/", pack_moves.PublishPack.as_view(), name="api-pack-publish"),
+    path("packs/<slug:pack_id>/retire/", pack_moves.RetirePack.as_view(), name="api-pack-retire"),
+    path("packs/<slug:pack_id>/rollback/", pack_moves.RollBackPack.as_view(), name="api-pack-rollback"),
+    path("packs/<slug:pack_id>/versions/", pack_moves.PackVersions.as_view(), name="api-pack-versions"),
+    path("packs/<slug:pack_id>/changes/", pack_moves.PackChangeLog.as_view(), name="api-pack-changes"),
+    path("packs/<slug:pack_id>/export/", pack_files.ExportPack.as_view(), name="api-pack-export"),
+    path("packs/<slug:pack_id>/merge/", pack_files.MergePack.as_view(), name="api-pack-merge"),
     path("statistics/", overview.Statistics.as_view(), name="api-statistics"),
     path("inbox/", overview.Inbox.as_view(), name="api-inbox"),
     path("schema/", SchemaView.as_view(), name="api-schema"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .. import evidence
 from ..actions.asking import whom_to_ask
+from ..actions.pack_use import Proposed, with_packs
 from ..actions.secrecy import masked_action, without_secrets
 from ..actions.suggestions import Proposal
 from ..evidence import Standing
 from ..models import Session, StepVersion, Suggestion
+from ..packs import Situation, target_print
 from ..recordings import describe, fill_known
 from ..secrets import decrypt
 
@@ -76,9 +79,42 @@ def how_sure(version: StepVersion, standing: Standing, certainty: float) -> tupl
     return round(likely * certainty, 3), f"Sure by {decided} and {demonstrated}{located}."
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is to be proposed at the current step: its version, and what published packs make of its action."""
+
+    version: StepVersion
+    packs: Proposed
+    target_key: str
+
+    @property
+    def action(self) -> dict[str, Any]:
+        """Visible variables filled in, secrets still as `{{ name }}`."""
+        return self.packs.applied.action
+
+    @property
+    def supported(self) -> bool:
+        """Whether coachsite can perform it; a pack may put something it can in place of something it cannot."""
+        return self.version.supported or bool(self.packs.entries)
+
+
+def plan(session: Session, *, page_url: str) -> Planned:
+    """The session's current step, on the page at `page_url`, as published packs would have it."""
+    version = planned_step(session)
+    action = fill_known(version.action, visible_values(session))
+    key = target_print(action, page_url).key(version.action_type)
+    situation = Situation(
+        workflow_id=session.workflow.workflow_id,
+        node_id=version.step.node_id,
+        action_type=version.action_type,
+        target_key=key,
+    )
+    return Planned(version, with_packs(action, situation), key)
+
+
 def build_proposal(
     session: Session,
-    version: StepVersion,
+    planned: Planned,
     *,
     found: Found | None,
     trouble: str,
@@ -89,29 +125,36 @@ def build_proposal(
 
     Its confidence is as `how_sure` says, and 0 when there is trouble.
     """
-    action = fill_known(version.action, visible_values(session))
+    version, action = planned.version, planned.action
     problem = found.problem if found else None
-    if not version.supported:
+    if not planned.supported:
         problem = "coachsite cannot perform this step. Do it yourself and choose manual, correct it, or skip it."
-    error = without_secrets(" ".join(part for part in (trouble, problem) if part), session)
-    target = without_secrets(found.as_target(), session) if found and version.action.get("selectors") else None
+    error = without_secrets(" ".join(part for part in (trouble, planned.packs.trouble, problem) if part), session)
+    target = without_secrets(found.as_target(), session) if found and action.get("selectors") else None
     standing = evidence.standing(version.step)
     confidence, reasons = how_sure(version, standing, found.certainty if found else 1.0)
     asking = whom_to_ask(session, version, standing, in_trouble=bool(error))
     return Proposal(
         step_index=session.current_step_index,
         node_id=version.step.node_id,
-        action_type=version.action_type,
+        action_type=str(action.get("type") or version.action_type),
         action=action,
         description=describe(masked_action(action, session)),
         risk=version.risk,
         confidence=0.0 if error else confidence,
         rationale="" if error else f"{reasons} {asking.words}".strip(),
-        provenance={"source": "workflow", "pack": None, "version": version.number, "correction": None, "changed": []},
+        provenance=planned.packs.provenance if planned.packs.entries else from_workflow(version),
         asked_because=asking.because,
         error=error,
         target=target,
         page=page,
         screenshot=screenshot,
         step_version=version,
+        target_key=planned.target_key,
+        packs=planned.packs,
     )
+
+
+def from_workflow(version: StepVersion) -> dict[str, Any]:
+    """The provenance of a step that no pack has changed."""
+    return {"source": "workflow", "pack": None, "version": version.number, "correction": None, "changed": []}

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from ..actions.backtests import restart_lost_backtests
 from ..actions.suggestions import record_outcome
 from ..models import Session, Suggestion
 from ..signals import session_needs_worker
@@ -41,6 +42,7 @@ def sweep() -> Swept:
     waiting = list(Session.objects.waiting_for_a_worker().filter(overdue).values_list("pk", flat=True))
     for session_pk in waiting:
         session_needs_worker.send(Session, session_pk=session_pk)
+    restart_lost_backtests()
     return Swept(len(freed), len(waiting), uncertain, close_orphans())
 
 

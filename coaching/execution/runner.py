@@ -31,7 +31,7 @@ from .browser import BrowserLost, SessionBrowser, attach
 from .chromium import ChromiumFailed, ChromiumMissing, find_chromium, running_endpoint
 from .lease import Lease, LeaseLost, claim
 from .locate import Located
-from .proposals import all_values, build_proposal, earlier_trouble, planned_step, timeout_of
+from .proposals import all_values, build_proposal, earlier_trouble, plan, timeout_of
 
 logger = logging.getLogger(__name__)
 
@@ -160,19 +160,20 @@ class _Turn:
 
     def _propose(self, latest: Suggestion | None) -> bool:
         """Puts the current step to the coach, or to the policy where it may run alone (see `actions.asking`)."""
-        version = planned_step(self.session)
+        planned = plan(self.session, page_url=self._shown(self.browser.url))
         trouble = " ".join(part for part in (self.trouble, earlier_trouble(self.session, latest)) if part)
         self.trouble = ""
         found = None
-        if version.supported:
+        if planned.supported:
             try:
-                found = self._locate(fill(version.action, all_values(self.session)))
+                found = self._locate(fill(planned.action, all_values(self.session)))
                 if found.password:
-                    self._keep_typed_secret(version)
+                    self._keep_typed_secret(planned.version)
+                    planned = plan(self.session, page_url=self._shown(self.browser.url))
             except MissingVariable as error:
                 trouble = f"{trouble} {error}".strip()
         page, screenshot = self._look()
-        proposal = build_proposal(self.session, version, found=found, trouble=trouble, page=page, screenshot=screenshot)
+        proposal = build_proposal(self.session, planned, found=found, trouble=trouble, page=page, screenshot=screenshot)
         self.lease.renew()
         try:
             # Asked and accepted in one: nothing may come between that would leave a question which nobody is to answer.
@@ -264,5 +265,6 @@ def _ask_without_browser(session: Session, lease: Lease, words: str) -> None:
         complete_session(session, by=None)
         return
     trouble = earlier_trouble(session, latest) or words
-    proposal = build_proposal(session, planned_step(session), found=None, trouble=trouble, page={}, screenshot=None)
+    planned = plan(session, page_url="")
+    proposal = build_proposal(session, planned, found=None, trouble=trouble, page={}, screenshot=None)
     open_suggestion(session, proposal, lease_owner=lease.owner)

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from .correction_pack import (
+    BackTest,
+    BackTestFinding,
+    Correction,
+    CorrectionMade,
+    CorrectionPack,
+    PackChange,
+    PackConflict,
+    PackEntry,
+    PackItem,
+    PackUse,
+    PackVersion,
+)
 from .decision import Decision
 from .event import SessionEvent
 from .recording import Recording
@@ -10,9 +23,20 @@ from .suggestion import Suggestion
 from .workflow import Level, LevelChange, Risk, Step, StepVersion, Variable, Workflow
 
 __all__ = [
+    "BackTest",
+    "BackTestFinding",
+    "Correction",
+    "CorrectionMade",
+    "CorrectionPack",
     "Decision",
     "Level",
     "LevelChange",
+    "PackChange",
+    "PackConflict",
+    "PackEntry",
+    "PackItem",
+    "PackUse",
+    "PackVersion",
     "Recording",
     "Risk",
     "Session",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -57,6 +57,10 @@ class Suggestion(models.Model):
     node_id = models.CharField(max_length=NODE_ID_LENGTH)
     action_type = models.CharField(max_length=100)
     action = models.JSONField(help_text="Variables filled in; secrets still stand as {{ name }}.")
+    unchanged_action = models.JSONField(
+        null=True, blank=True, help_text="The action before packs changed it, if any did."
+    )
+    target_key = models.CharField(max_length=64, blank=True, help_text="The same for the same target on the same page.")
     description = models.TextField()
     confidence = models.FloatField(null=True, blank=True)
     risk = models.CharField(max_length=12, choices=Risk, default=Risk.REVERSIBLE)
@@ -84,7 +88,10 @@ class Suggestion(models.Model):
 
     class Meta:
         ordering = ["session", "n"]
-        indexes = [models.Index(fields=["status", "opened_at"], name="suggestion_inbox")]
+        indexes = [
+            models.Index(fields=["status", "opened_at"], name="suggestion_inbox"),
+            models.Index(fields=["target_key"], condition=~Q(target_key=""), name="suggestion_of_target"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["session", "n"], name="suggestion_number_once_per_session"),
             models.UniqueConstraint(
@@ -102,8 +109,14 @@ class Suggestion(models.Model):
 
     @property
     def is_supported(self) -> bool:
-        """Whether coachsite can perform it: a step that it cannot is for a person to do."""
-        return self.step_version is None or self.step_version.supported
+        """Whether coachsite can perform it: a step that it cannot is for a person to do, unless a pack knows better."""
+        return self.step_version is None or self.step_version.supported or self.unchanged_action is not None
+
+    @property
+    def original_action(self) -> dict[str, Any]:
+        """What would have been proposed without packs."""
+        original: dict[str, Any] = self.action if self.unchanged_action is None else self.unchanged_action
+        return original
 
     @property
     def awaits_outcome(self) -> bool:

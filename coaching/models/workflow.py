@@ -187,6 +187,9 @@ class LevelChange(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     reason = models.TextField()
+    restarts = models.BooleanField(
+        default=False, help_text="The evidence starts anew because what is proposed has changed, whatever the level."
+    )
     evidence = models.JSONField(default=dict, help_text="The step's counts and scores, and the policy, at that moment.")
 
     objects: ClassVar[LevelChangeQuerySet] = LevelChangeQuerySet.as_manager()  # type: ignore[assignment]

@@ -103,7 +103,9 @@ def _policy_page(request: HttpRequest, workflow: Workflow, problem: DomainError 
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(f"{one:g}" for one in value) if isinstance(value, list) else f"{value:g}"
+    """With all its digits: a form that is saved as it was shown changes nothing."""
+    numbers = value if isinstance(value, list) else [value]
+    return ", ".join(str(one).removesuffix(".0") for one in numbers)
 
 
 @page(roles.VIEW, methods=["GET", "POST"], problem=policy_problem)

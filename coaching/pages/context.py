@@ -24,6 +24,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
             "decide": user.has_perm(roles.DECIDE),
             "import": user.has_perm(roles.IMPORT),
             "edit": user.has_perm(roles.EDIT_WORKFLOW),
+            "review": user.has_perm(roles.REVIEW_PACKS),
             "promote": user.has_perm(roles.PROMOTE),
             "delete_workflow": user.has_perm(roles.DELETE_WORKFLOW),
             "delete_session": user.has_perm(roles.DELETE_SESSION),

@@ -17,6 +17,7 @@ from ..actions.secrecy import masked_action, secret_names
 from ..models import Decision, Session, SessionEvent, StepVersion, Suggestion
 from ..recordings import mask
 from . import correction_editor
+from .captured import from_pack
 from .changes import changes_in
 from .picture import picture_of
 from .situation import done_in_words, situation_of
@@ -119,6 +120,7 @@ def _proposal(asked: Suggestion, typed: Mapping[str, str] | None) -> dict[str, A
         "typed": typed or {},
         "editing": bool(typed) and (typed or {}).get("decision") in {"correct", "did_this"},
         "source": _source(asked.provenance),
+        "from_pack": from_pack(asked),
     }
 
 

@@ -26,6 +26,8 @@ class Row:
     missing: str
     conditions: tuple[Condition, ...]
     last_change: LevelChange | None
+    #: What coaches corrected here that no pack does yet, in words.
+    fix: str = ""
 
     @property
     def may_be_promoted(self) -> bool:
@@ -36,13 +38,14 @@ class Row:
         return self.standing.step.level == Level.AUTO
 
 
-def row_of(standing: Standing, policy: Policy, last_change: LevelChange | None = None) -> Row:
+def row_of(standing: Standing, policy: Policy, last_change: LevelChange | None = None, fix: str = "") -> Row:
     return Row(
         standing=standing,
         rate=rate_in_words(standing),
         missing=missing_in_words(standing),
         conditions=conditions(standing, policy),
         last_change=last_change,
+        fix=fix,
     )
 
 

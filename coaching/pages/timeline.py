@@ -112,6 +112,10 @@ _WORDS: dict[str, tuple[Words, str]] = {
     ),
     "level.changed": (_level, "amber"),
     "readiness.reached": (_ready, ""),
+    "correction.switched_off": (
+        lambda data: f"correction {data['correction']} of pack “{data['pack']}” is switched off. {data['reason']}",
+        "amber",
+    ),
     "step.performing": (lambda data: f"performing {_what(data)}", ""),
     "step.performed": (_performed, ""),
     "step.failed": (_failed, "red"),

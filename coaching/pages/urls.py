@@ -3,8 +3,9 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, path
 
-from . import autonomy, health, sessions, workflows
+from . import autonomy, health, pack_actions, pack_sharing, pack_views, sessions, workflows
 from .inbox import inbox
+from .packs import pack_list
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
@@ -34,4 +35,25 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/<slug:session_id>/delete/", sessions.session_delete, name="session-delete"),
     path("sessions/<slug:session_id>/screenshots/last.png", sessions.last_picture, name="session-last-picture"),
     path("sessions/<slug:session_id>/screenshots/<int:n>.png", sessions.screenshot, name="suggestion-screenshot"),
+    path("packs/", pack_list, name="pack-list"),
+    path("packs/import/", pack_sharing.pack_import, name="pack-import"),
+    path("packs/<slug:pack_id>/", pack_views.pack_detail, name="pack-detail"),
+    path("packs/<slug:pack_id>/export/", pack_views.pack_export, name="pack-export"),
+    path("packs/<slug:pack_id>/backtest/", pack_views.pack_backtest, name="pack-backtest"),
+    path("packs/<slug:pack_id>/backtest/start/", pack_actions.pack_backtest_start, name="pack-backtest-start"),
+    path("packs/<slug:pack_id>/change/", pack_actions.pack_change, name="pack-change"),
+    path("packs/<slug:pack_id>/revise/", pack_actions.pack_revise, name="pack-revise"),
+    path("packs/<slug:pack_id>/submit/", pack_actions.pack_submit, name="pack-submit"),
+    path("packs/<slug:pack_id>/publish/", pack_actions.pack_publish, name="pack-publish"),
+    path("packs/<slug:pack_id>/rollback/", pack_actions.pack_rollback, name="pack-rollback"),
+    path("packs/<slug:pack_id>/retire/", pack_actions.pack_retire, name="pack-retire"),
+    path("packs/<slug:pack_id>/delete/", pack_actions.pack_delete, name="pack-delete"),
+    path("packs/<slug:pack_id>/merge/", pack_sharing.pack_merge, name="pack-merge"),
+    path("packs/<slug:pack_id>/corrections/", pack_actions.corrections_bulk, name="pack-corrections"),
+    path("packs/<slug:pack_id>/corrections/<int:number>/", pack_actions.correction_edit, name="pack-correction-edit"),
+    path(
+        "packs/<slug:pack_id>/corrections/<int:number>/reject/",
+        pack_actions.correction_reject,
+        name="pack-correction-reject",
+    ),
 ]

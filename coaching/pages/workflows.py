@@ -28,6 +28,7 @@ from ..evidence import Standing
 from ..exceptions import DomainError, InvalidInput
 from ..models import Level, LevelChange, Risk, Session, Step, Workflow
 from ..models.workflow import WorkflowQuerySet
+from .captured import corrections_of, fixes_of
 from .correction_editor import raw_of
 from .doors import page, person
 from .standing import Row, row_of
@@ -74,10 +75,11 @@ def workflow_detail(request: HttpRequest, workflow_id: str) -> HttpResponse:
     workflow = _workflow(workflow_id)
     standing = evidence.workflow_standing(workflow)
     changes = LevelChange.objects.latest_of([one.step for one in standing.steps[:SHOWN_STEPS]])
-    policy = workflow.autonomy
+    policy, fixes = workflow.autonomy, fixes_of(workflow)
 
     def rows(standings: Sequence[Standing]) -> list[Row]:
-        return [row_of(one, policy, changes.get(one.step.pk)) for one in standings[:SHOWN_STEPS]]
+        shown = standings[:SHOWN_STEPS]
+        return [row_of(one, policy, changes.get(one.step.pk), fixes.get(one.step.node_id, "")) for one in shown]
 
     context = {
         "workflow": workflow,
@@ -90,6 +92,7 @@ def workflow_detail(request: HttpRequest, workflow_id: str) -> HttpResponse:
         "blocking": rows(standing.blocking),
         "waiting": rows(standing.waiting),
         "changes": LevelChange.objects.of_workflow(workflow)[:SHOWN_CHANGES],
+        **corrections_of(workflow),
         "variables": workflow.variables.all(),
         "recordings": workflow.recordings.select_related("imported_by").defer("document"),
         "sessions": workflow.sessions.select_related("started_by")[:SHOWN_SESSIONS],

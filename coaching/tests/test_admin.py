@@ -15,11 +15,27 @@ from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
 from coaching.actions.autonomy import change_level
+from coaching.actions.backtests import run_backtest, start_backtest
+from coaching.actions.correction_packs import create_pack, publish, revise, submit
 from coaching.actions.decisions import Answer, decide
+from coaching.actions.pack_items import edit_entry
+from coaching.actions.pack_use import with_packs
 from coaching.actions.sessions import abandon_session, pause_session, start_session
 from coaching.actions.suggestions import Proposal, open_suggestion
 from coaching.actions.workflows import change_step, create_workflow, set_variable_default
-from coaching.models import Decision, Level, Recording, Session, Step, StepVersion, Suggestion, Variable, Workflow
+from coaching.models import (
+    CorrectionPack,
+    Decision,
+    Level,
+    Recording,
+    Session,
+    Step,
+    StepVersion,
+    Suggestion,
+    Variable,
+    Workflow,
+)
+from coaching.packs import Situation
 
 from .domain import event_types
 
@@ -46,7 +62,9 @@ def fill_the_tables(rows: int) -> None:
         Recording.objects.create(
             workflow=workflow, format="chrome-recorder", title="Demonstration", document={}, imported_by=coach
         )
-        fill_a_session(start_session(workflow, by=coach), rows if number == rows - 1 else 1)
+        parts = rows if number == rows - 1 else 1
+        fill_a_session(start_session(workflow, by=coach), parts)
+        fill_packs(workflow, coach, parts)
 
 
 def fill_a_session(session: Session, rows: int) -> None:
@@ -58,15 +76,53 @@ def fill_a_session(session: Session, rows: int) -> None:
             step_index=0,
             node_id="save",
             action_type="click",
-            action=CLICK,
+            action=CLICK | {"offsetX": number},
             description="Click",
             step_version=version,
             confidence=0.7,
         )
-        answer = Answer(decision="correct", correction=CLICK | {"offsetX": 2 + number})
+        answer = Answer(decision="correct", correction=CLICK | {"offsetX": 1000 + number})
         decide(open_suggestion(session, proposal), answer, by=coach)
         with transaction.atomic():
             change_level(step, [Level.AUTO, Level.COACHING][number % 2], by=coach, reason="To fill a row.", evidence={})
+
+
+def fill_packs(workflow: Workflow, by: User, rows: int) -> None:
+    """Two packs that contradict each other in `rows` corrections; the newer has `rows` versions, each back-tested."""
+    packs = [
+        create_pack(name=f"Pack of {workflow}", corrections=workflow.corrections.all(), by=by)
+        for _ in ("older", "newer")
+    ]
+    assert packs[0].draft
+    for entry in packs[0].draft.entries.select_related("item__pack", "version"):
+        edit_entry(entry, new={"/offsetX": 9000 + entry.item.number}, by=by)
+    for _ in range(rows):
+        publish_next(packs[1], by)
+    use_packs(workflow, by, rows)
+    publish_next(packs[0], by)
+    use_packs(workflow, by, rows)
+    assert packs[1].active
+    run_backtest(start_backtest(revise(packs[1], by=by), by=by).pk)
+
+
+def publish_next(pack: CorrectionPack, by: User) -> None:
+    """Publishes the draft, or a new version where there is none."""
+    run_backtest(start_backtest(revise(pack, by=by), by=by).pk)
+    submit(pack, by=by)
+    publish(pack, confirmed=True, by=by)
+
+
+def use_packs(workflow: Workflow, by: User, rows: int) -> None:
+    """Published packs change `rows` suggestions, which are accepted; or contradict each other about them."""
+    session = start_session(workflow, by=by)
+    situation = Situation(workflow_id=workflow.workflow_id, node_id="save", action_type="click")
+    for number in range(rows):
+        packs = with_packs(CLICK | {"offsetX": number}, situation)
+        proposal = Proposal(
+            step_index=0, node_id="save", action_type="click", action=packs.applied.action, description="Click",
+            step_version=workflow.steps.get().current, packs=packs,
+        )  # fmt: skip
+        decide(open_suggestion(session, proposal), Answer(decision="accept"), by=by)
 
 
 @pytest.fixture

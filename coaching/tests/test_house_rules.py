@@ -21,6 +21,7 @@ FORBIDDEN = {
     "coaching": ("metrics", "coachsite"),
     "coaching.models": (*DOORS, "coaching.consumers", "coaching.actions", "coaching.execution", "coaching.events"),
     "coaching.actions": (*DOORS, "coaching.consumers", "coaching.routing", "coaching.execution", "rest_framework"),
+    "coaching.packs": ("django", "rest_framework", "channels", "playwright", "coaching.models", "coaching.actions"),
     "coaching.recordings": ("django", "rest_framework", "channels", "playwright"),
     "coaching.events": (*DOORS, "coaching.consumers", "coaching.actions", "coaching.execution"),
     "coaching.hub": (*DOORS, "coaching.consumers", "coaching.actions", "coaching.execution", "coaching.events"),

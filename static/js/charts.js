@@ -66,6 +66,11 @@
   }
 
   const drawAll = () => { for (const figure of document.querySelectorAll("figure.chart")) draw(figure); };
+  // One that was pushed over the socket stands there with an empty canvas.
+  const drawFresh = () => {
+    for (const figure of document.querySelectorAll("figure.chart")) if (!Chart.getChart(figure.querySelector("canvas"))) draw(figure);
+  };
   drawAll();
+  document.addEventListener("htmx:wsAfterMessage", drawFresh);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 })();
