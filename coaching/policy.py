@@ -11,6 +11,8 @@ from typing import Any, Self
 
 #: Far beyond any use; keeps a slip of the keyboard from becoming a number that nothing can show or count up to.
 _MOST = 1_000_000
+#: Closer to 0 or 1 than this, arithmetic and any number of decisions end.
+_LOWEST, _HIGHEST = 1e-9, 1 - 1e-9
 
 
 class InvalidPolicy(ValueError):
@@ -147,7 +149,7 @@ def _are_runs(runs: tuple[int, ...]) -> bool:
 
 #: What a value must satisfy (NaN satisfies nothing), and the same in words.
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "target": (lambda target: 0 < target < 1, "above 0 and below 1"),
+    "target": (lambda target: _LOWEST <= target <= _HIGHEST, "above 0 and below 1"),
     "min_decisions": (lambda count: 1 <= count <= _MOST, f"from 1 to {_MOST:,}"),
     "confidence": (_is_confidence, "at least 0 and below 1"),
     "confidence_irreversible": (_is_confidence, "at least 0 and below 1"),

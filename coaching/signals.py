@@ -13,7 +13,7 @@ decision_recorded = Signal()
 #: What became of a decided action is known for certain. Sent with `decision` and its `step` as it is now.
 outcome_recorded = Signal()
 
-#: A step does something else from now on. Sent with `step`.
+#: A step has a new version. Sent with `step`, and `anew`: whether what was known of it does not count any more.
 step_versioned = Signal()
 
 #: A step came to another level. Sent with `change`, a `LevelChange`.

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from coaching.actions.autonomy import demote, promote, set_policy
+from coaching.actions.autonomy import change_policy, demote, promote
 from coaching.api.schema import error_example
 from coaching.api.views import ApiView, workflow_or_404
 from coaching.evidence import workflow_standing
@@ -136,8 +136,7 @@ class AutonomyPolicy(ApiView):
     def patch(self, request: Request, workflow_id: str) -> Response:
         workflow = workflow_or_404(workflow_id)
         changes = PolicyChanges.read(request)
-        merged = {name: value for name, value in (workflow.policy | changes).items() if value is not None}
-        return Response(set_policy(workflow, merged).as_json())
+        return Response(change_policy(workflow, changes).as_json())
 
 
 class Metrics(ApiView):

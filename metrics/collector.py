@@ -120,9 +120,12 @@ def _follow_level(change: LevelChange, **_: Any) -> None:
 
 
 @receiver(signals.step_versioned)
-def _start_epoch(step: Step, **_: Any) -> None:
+def _follow_version(step: Step, anew: bool, **_: Any) -> None:
+    """`anew`: it does something else. If not, another risk may ask for more or less of the same evidence."""
     tally = tally_of(step)
-    keep(tally, step, after_version(tally.numbers, step.version.number))
+    keep(tally, step, after_version(tally.numbers, step.version.number) if anew else tally.numbers)
+    if not anew and step.level == Level.COACHING:
+        promote_if_it_may(tally, step, tell=[])
 
 
 @receiver(signals.policy_changed)

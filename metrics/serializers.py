@@ -151,6 +151,22 @@ class PolicySerializer(serializers.Serializer[Any]):
     auto_promote = serializers.BooleanField(help_text="Reversible steps need no owner's confirmation.")
 
 
+class StrictNumber(serializers.FloatField):
+    """A number, and not true or false, which the library would read as 1 and 0."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictWhole(serializers.IntegerField):
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 def _or_default(field: type[serializers.Field[Any, Any, Any, Any]], **options: Any) -> Any:
     return field(required=False, allow_null=True, **options)
 
@@ -158,13 +174,13 @@ def _or_default(field: type[serializers.Field[Any, Any, Any, Any]], **options: A
 class PolicyChanges(StrictSerializer):
     """Checked for its types here, and for its sense by the policy itself. null: the site's default."""
 
-    target = _or_default(serializers.FloatField)
-    min_decisions = _or_default(serializers.IntegerField)
-    confidence = _or_default(serializers.FloatField)
-    confidence_irreversible = _or_default(serializers.FloatField)
-    min_demonstrations = _or_default(serializers.IntegerField)
-    audit_rates = _or_default(serializers.ListField, child=serializers.FloatField(), min_length=3, max_length=3)
-    audit_clean_runs = _or_default(serializers.ListField, child=serializers.IntegerField(), min_length=2, max_length=2)
+    target = _or_default(StrictNumber)
+    min_decisions = _or_default(StrictWhole)
+    confidence = _or_default(StrictNumber)
+    confidence_irreversible = _or_default(StrictNumber)
+    min_demonstrations = _or_default(StrictWhole)
+    audit_rates = _or_default(serializers.ListField, child=StrictNumber(), min_length=3, max_length=3)
+    audit_clean_runs = _or_default(serializers.ListField, child=StrictWhole(), min_length=2, max_length=2)
     auto_promote = _or_default(serializers.BooleanField)
 
 

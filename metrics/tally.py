@@ -66,7 +66,9 @@ def after_decision(tally: Tally, decided: Decided, policy: Policy) -> Tally:
         return replace(tally, unattended=tally.unattended + 1)
     counter = COUNTERS[decided.kind]
     tally = replace(tally, **{counter: getattr(tally, counter) + 1})
-    if decided.version < tally.epoch_version or decided.kind in {"manual", "skip"}:
+    # What was accepted with a person's help says nothing about running without one.
+    helped = decided.in_trouble and decided.kind == "accept"
+    if helped or decided.version < tally.epoch_version or decided.kind in {"manual", "skip"}:
         return tally
     refused = decided.kind != "accept"
     if tally.auto and not decided.in_trouble:

@@ -5,13 +5,14 @@ Sessions are held before steps, here as everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.utils import timezone
 
 from .. import events, signals
 from ..evidence import Standing, standings
@@ -19,7 +20,7 @@ from ..exceptions import InvalidInput, NotReady
 from ..models import Level, LevelChange, Session, Step, Workflow
 from ..policy import InvalidPolicy, Policy
 from .facts import count_fact, hold_steps
-from .holding import hold
+from .holding import hold, hold_ongoing
 from .naming import name_of
 
 
@@ -77,7 +78,7 @@ def promote(workflow: Workflow, *, node_ids: Collection[str] | None = None, by: 
     for a step that the workflow does not have.
     """
     with transaction.atomic():
-        sessions = _hold_ongoing(workflow)
+        sessions = hold_ongoing(workflow)
         waiting = [standing for standing in _held_standings(workflow, node_ids) if standing.step.level != Level.AUTO]
         if blocking := [standing for standing in waiting if not standing.ready]:
             raise NotReady({standing.step.node_id: list(standing.unmet) for standing in blocking})
@@ -94,19 +95,13 @@ def demote(workflow: Workflow, *, node_ids: Collection[str] | None = None, reaso
     Raises `InvalidInput` for a step that the workflow does not have.
     """
     with transaction.atomic():
-        sessions = _hold_ongoing(workflow)
+        sessions = hold_ongoing(workflow)
         for standing in _held_standings(workflow, node_ids):
             if standing.step.level == Level.AUTO:
                 words = reason or f"{by.get_username()} took it back."
                 change_level(
                     standing.step, Level.COACHING, by=by, reason=words, evidence=standing.as_evidence(), tell=sessions
                 )
-
-
-def _hold_ongoing(workflow: Workflow) -> Sequence[Session]:
-    """The sessions that are to hear of a change, held in the order of their keys."""
-    ongoing = list(Session.objects.ongoing().filter(workflow=workflow).order_by("pk"))
-    return [session for session in ongoing if hold(session.pk)]
 
 
 def _held_standings(workflow: Workflow, node_ids: Collection[str] | None) -> list[Standing]:
@@ -132,13 +127,16 @@ def begin_coaching(step: Step, *, session: Session) -> None:
         )
 
 
-def start_anew(step: Step, *, by: User | None) -> None:
-    """What a step does has changed: its evidence starts anew, and it is AUTO no more. Must run in a transaction."""
-    signals.step_versioned.send(sender=Step, step=step)
-    demonstrated = _is_demonstrated(step.workflow)
-    reason = f"Version {step.version.number} does something else than what was decided on before."
+def start_anew(
+    step: Step, *, by: User | None, reason: str, evidence: Mapping[str, Any], tell: Iterable[Session] = ()
+) -> None:
+    """What a step does has changed: what was known of it (`evidence`) does not count any more, and it is AUTO no more.
+
+    Must run in a transaction, after the new version was kept, with the sessions in `tell` held.
+    """
+    demonstrated = step.level == Level.AUTO or _is_demonstrated(step.workflow)
     level = Level.COACHING if demonstrated else Level.OBSERVATION
-    change_level(step, level, by=by, reason=reason, evidence={})
+    change_level(step, level, by=by, reason=reason, evidence=evidence, tell=tell)
 
 
 def restart_evidence(steps: QuerySet[Step], *, by: User | None, reason: str) -> None:
@@ -194,15 +192,35 @@ def set_policy(workflow: Workflow, overrides: Mapping[str, Any]) -> Policy:
 
     Raises `InvalidInput` naming the field at fault.
     """
+    with transaction.atomic():
+        return _keep_policy(_hold_workflow(workflow), overrides)
+
+
+def change_policy(workflow: Workflow, changes: Mapping[str, Any]) -> Policy:
+    """Changes the overrides that are given and leaves the rest; None takes one back. Raises `InvalidInput`."""
+    with transaction.atomic():
+        _hold_workflow(workflow)
+        merged = {name: value for name, value in (workflow.policy | dict(changes)).items() if value is not None}
+        return _keep_policy(workflow, merged)
+
+
+def _hold_workflow(workflow: Workflow) -> Workflow:
+    """Locks the workflow, its sessions under way before it, and reads its policy as it is now."""
+    hold_ongoing(workflow)
+    Workflow.objects.filter(pk=workflow.pk).update(updated_at=timezone.now())
+    workflow.refresh_from_db(fields=["policy"])
+    return workflow
+
+
+def _keep_policy(workflow: Workflow, overrides: Mapping[str, Any]) -> Policy:
     try:
         policy = Policy.of(settings.AUTONOMY | dict(overrides))
     except InvalidPolicy as error:
         raise InvalidInput(str(error), field=error.field) from None
     default = Policy.of(settings.AUTONOMY).as_json()
-    with transaction.atomic():
-        # What equals the default is no override: it follows the default when that changes.
-        workflow.policy = {name: value for name, value in policy.as_json().items() if value != default[name]}
-        workflow.save(update_fields=["policy", "updated_at"])
-        signals.policy_changed.send(sender=Workflow, workflow=workflow)
-        settle_levels(workflow)
+    # What equals the default is no override: it follows the default when that changes.
+    workflow.policy = {name: value for name, value in policy.as_json().items() if value != default[name]}
+    workflow.save(update_fields=["policy", "updated_at"])
+    signals.policy_changed.send(sender=Workflow, workflow=workflow)
+    settle_levels(workflow)
     return policy

@@ -27,16 +27,19 @@ def capture(decision: Decision, suggestion: Suggestion) -> Correction | None:
         known = set(session.workflow.variables.values_list("name", flat=True))
         if names_in(changes_as_json(changes)) - known:
             return None
+    # A pack may have put another kind of action in place of the step's own.
+    by_pack = suggestion.unchanged_action is not None
+    action_type = str(original.get("type") or "") if by_pack else suggestion.action_type
     target = target_print(original, str(suggestion.page.get("url") or ""))
     correction, created = Correction.objects.get_or_create(
         workflow_id=session.workflow_id,
         node_id=suggestion.node_id,
         digest=digest(changes_as_json(changes)),
         defaults={
-            "action_type": suggestion.action_type,
+            "action_type": action_type,
             "action_fingerprint": digest(original),
             "target": target.as_json(),
-            "target_key": target.key(suggestion.action_type),
+            "target_key": target.key(action_type),
             "original": original,
             "corrected": decision.correction,
             "difference": jsonpatch.make_patch(original, decision.correction).patch,

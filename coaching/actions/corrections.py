@@ -61,6 +61,24 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
     return correction
 
 
+def why_not_to_perform(
+    changed: Mapping[str, Any], original: Mapping[str, Any], *, variables: Collection[str], secrets: Collection[str]
+) -> str:
+    """What is wrong with a browser action that a pack has changed, in words; empty when it could be performed.
+
+    Packs are edited, and come from other sites: what they make of an action is held to the rules for a coach.
+    """
+    try:
+        valid = validate_step(dict(changed))
+    except RecordingError as error:
+        return f"it is not a valid action: {error}"
+    if _moves_a_secret(valid, original, secrets):
+        return "it would move a secret to where the recording has none."
+    if unknown := sorted(names_in(valid) - set(variables)):
+        return f"there is no variable “{unknown[0]}” in this session."
+    return ""
+
+
 def _moves_a_secret(correction: Mapping[str, Any], suggested: Mapping[str, Any], secrets: Collection[str]) -> bool:
     """Whether a secret would go where it was not: into an address or a script it could be sent anywhere."""
     # Typed into a field, or looked for on the page, it stays where it is.

@@ -219,6 +219,9 @@ def record_decision(
             raise SessionNotActive(f"The session is {session.status}.")
         named = step_named(session.workflow, node_id, action_type=action_type, action=answer.correction or {})
         step = count_fact(named.pk)
+        # In a run that asks only where it must, nobody was asked about what runs alone.
+        alone = session.mode == Session.Mode.AUTO and step.level == Level.AUTO and answer.decision == Kind.ACCEPT
+        decider = None if alone else by
         decision = Decision.objects.create(
             session=session,
             step=step,
@@ -233,8 +236,9 @@ def record_decision(
             reason_code=answer.reason_code,
             execution_success=execution_success,
             timestamp=timestamp or timezone.now(),
-            decided_by=name_of(by),
-            user=by,
+            decided_by=name_of(decider),
+            unattended=alone,
+            user=decider,
         )
         reached = Greatest("current_step_index", Value(step_index + 1))
         _announce(session, decision, n=None, description=f"{action_type} {node_id}", current_step_index=reached)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ..models import Session
+from ..models import Session, Workflow
 
 
 def hold(session_pk: int, **state: Any) -> bool:
@@ -16,3 +16,9 @@ def hold(session_pk: int, **state: Any) -> bool:
     the other, and never wait for each other in a circle.
     """
     return bool(Session.objects.filter(pk=session_pk, **state).update(updated_at=timezone.now()))
+
+
+def hold_ongoing(workflow: Workflow) -> list[Session]:
+    """The sessions of a workflow that have not ended, held in the order of their keys; before the workflow's steps."""
+    ongoing = list(Session.objects.ongoing().filter(workflow=workflow).order_by("pk"))
+    return [session for session in ongoing if hold(session.pk)]

@@ -39,6 +39,13 @@ class Proposed:
     applied: Applied
     entries: tuple[PackEntry, ...] = ()
     conflicting: tuple[tuple[str, tuple[PackEntry, ...]], ...] = ()
+    refused: str = ""
+
+    def refuse(self, words: str) -> Proposed:
+        """The original action instead, and why."""
+        names = " and ".join(_named(entry) for entry in self.entries)
+        refused = f"Correction {names} was not applied: {words}"
+        return Proposed(self.original, Applied(self.original), conflicting=self.conflicting, refused=refused)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -54,12 +61,13 @@ class Proposed:
 
     @property
     def trouble(self) -> str:
-        """Why the coach must be asked: corrections that contradict each other."""
-        return " ".join(
+        """Why the coach must be asked: corrections that contradict each other, or make no action of it."""
+        contradictions = " ".join(
             f"Corrections contradict each other about “{path.strip('/').replace('/', ' ')}”: "
             f"{' and '.join(_named(entry) for entry in entries)}. None of them was applied."
             for path, entries in self.conflicting
         )
+        return f"{contradictions} {self.refused}".strip()
 
 
 def _named(entry: PackEntry) -> str:
@@ -133,7 +141,7 @@ def judge_use(decision: Decision, suggestion: Suggestion) -> None:
         counter = "right" if right else "wrong"
         PackItem.objects.filter(pk=use.item_id).update(**{counter: F(counter) + 1})
         use.item.refresh_from_db(fields=["right", "wrong", "off_since"])
-        if not right and _is_wrong_too_often(use.item):
+        if _is_wrong_too_often(use.item):
             _switch_off(use.item, suggestion.session)
 
 
@@ -148,7 +156,7 @@ def _switch_off(item: PackItem, session: Session) -> None:
     switched = events.CorrectionSwitchedOff(pack=item.pack.name, correction=item.number, reason=reason)
     events.record_event(session, switched)
     # After the commit: other steps that it touches are held by nobody who waits for this session.
-    transaction.on_commit(lambda: switch_off([item], by=None, reason=reason))
+    transaction.on_commit(lambda: switch_off([item], by=None, reason=reason), robust=True)
 
 
 def rules_of(entries: Iterable[PackEntry]) -> list[Rule]:

@@ -10,7 +10,8 @@ from django.db import transaction
 
 from ..models import Risk, Step, StepVersion
 from ..recordings import sending_is_harmless
-from .facts import count_fact
+from .facts import hold_steps
+from .holding import hold_ongoing
 from .workflows import add_version, spec_of
 
 
@@ -23,7 +24,8 @@ def sends_a_form(version: StepVersion, *, after: Mapping[str, Any]) -> None:
     if version.risk == Risk.IRREVERSIBLE or sending_is_harmless(version.action, after):
         return
     with transaction.atomic():
-        step: Step = count_fact(version.step_id)
+        tell = hold_ongoing(version.step.workflow)
+        (step,) = hold_steps(Step.objects.filter(pk=version.step_id))
         if step.current_id != version.pk or version.risk_chosen:
             return
-        add_version(step, replace(spec_of(step), risk="irreversible"), by=None)
+        add_version(step, replace(spec_of(step), risk="irreversible"), by=None, tell=tell)

@@ -11,6 +11,7 @@ from django.db import transaction
 from ..exceptions import InvalidInput
 from ..models import Workflow
 from ..recordings import RecordingError, check_url
+from .holding import hold_ongoing
 from .secrecy import keep_secret
 from .workflows import set_steps, set_variable_default
 
@@ -40,14 +41,16 @@ def change_workflow(
     texts = {"name": name, "description": description, "start_url": start_url}
     given = {field: text for field, text in texts.items() if text is not None}
     with transaction.atomic():
+        # Sessions first, as everywhere; then the workflow and its steps.
+        hold_ongoing(workflow)
+        if secret:
+            keep_secret(workflow, secret)
         for field, text in given.items():
             setattr(workflow, field, text)
         workflow.save(update_fields=[*given, "updated_at"])
         if steps is not None:
             set_steps(workflow, steps, by=by)
         _set_defaults(workflow, defaults or {})
-        if secret:
-            keep_secret(workflow, secret)
 
 
 def _set_defaults(workflow: Workflow, defaults: Mapping[str, str]) -> None:

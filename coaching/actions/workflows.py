@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -12,6 +13,7 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.text import slugify
 
+from .. import evidence, signals
 from ..exceptions import IllegalTransition, InvalidInput
 from ..models import Recording, Risk, Session, Step, StepVersion, Variable, Workflow
 from ..recordings import (
@@ -24,15 +26,18 @@ from ..recordings import (
     compile_workflow,
     describe,
     export_document,
+    guess_risk,
     merge_demonstration,
     names_in,
     parse_recording,
+    target_of,
     types_a_secret,
     validate_step,
 )
 from ..secrets import encrypt
 from .autonomy import settle_levels, start_anew
-from .facts import count_fact
+from .facts import count_fact, hold_steps
+from .holding import hold, hold_ongoing
 from .secrecy import new_secret_variable
 from .sessions import delete_session
 
@@ -207,16 +212,36 @@ def set_steps(workflow: Workflow, steps: Iterable[Mapping[str, Any]], *, by: Use
     A step whose content differs from its current version gets a new version; one that is left out is removed from
     later sessions and keeps its history. Raises `InvalidInput`.
     """
-    specs = [_checked_spec(workflow, index, step) for index, step in enumerate(steps)]
+    given = list(steps)
+    known = {step.node_id: step.version for step in workflow.steps.select_related("current") if step.current}
+    specs: list[StepSpec] = []
+    for index, step in enumerate(given):
+        before = specs[-1].action if specs else {}
+        specs.append(_checked_spec(workflow, index, step, known=known.get(step["node_id"]), before=before))
     names = [spec.node_id for spec in specs]
     if len(set(names)) != len(names):
         raise InvalidInput("Each node_id may occur only once.", field="steps")
     with transaction.atomic():
-        Workflow.objects.filter(pk=workflow.pk).update(updated_at=timezone.now())
-        _save_steps(workflow, specs, by=by)
+        _save_steps(workflow, specs, by=by, chosen={step["node_id"] for step in given if step.get("risk")})
 
 
-def _checked_spec(workflow: Workflow, index: int, step: Mapping[str, Any]) -> StepSpec:
+def _risk_of(
+    workflow: Workflow, action: Mapping[str, Any], *, known: StepVersion | None, before: Mapping[str, Any]
+) -> Literal["reversible", "irreversible"]:
+    """The risk of a step for which none is given: what it was, or a guess as on import."""
+    if known is not None:
+        return "irreversible" if known.risk == Risk.IRREVERSIBLE else "reversible"
+    return guess_risk(action, target_of(before)) if workflow.is_browser else "reversible"
+
+
+def _checked_spec(
+    workflow: Workflow,
+    index: int,
+    step: Mapping[str, Any],
+    *,
+    known: StepVersion | None = None,
+    before: Mapping[str, Any] = MappingProxyType({}),
+) -> StepSpec:
     action = dict(step.get("action") or {})
     try:
         check_json(action, "The action")
@@ -230,21 +255,26 @@ def _checked_spec(workflow: Workflow, index: int, step: Mapping[str, Any]) -> St
         action_type=action_type,
         action=action,
         description=step.get("description") or described,
-        risk=step.get("risk") or "reversible",
+        risk=step.get("risk") or _risk_of(workflow, action, known=known, before=before),
         supported=not workflow.is_browser or action_type != "customStep",
     )
 
 
-def _save_steps(workflow: Workflow, specs: Iterable[StepSpec], *, by: User | None) -> None:
+def _save_steps(
+    workflow: Workflow, specs: Iterable[StepSpec], *, by: User | None, chosen: Collection[str] = ()
+) -> None:
+    """Must run in a transaction. `chosen` are the steps for which a person has said the risk."""
     specs = list(specs)
-    known = {step.node_id: step for step in workflow.steps.select_related("current")}
+    tell = hold_ongoing(workflow)
+    Workflow.objects.filter(pk=workflow.pk).update(updated_at=timezone.now())
+    known = {step.node_id: step for step in hold_steps(workflow.steps.all())}
     # Out of the way first: while steps change places, two must never stand at the same index.
     workflow.steps.filter(step_index__isnull=False).update(step_index=None)
     for index, given in enumerate(specs):
         spec = _without_typed_secret(workflow, given)
         step = known.get(spec.node_id) or Step.objects.create(workflow=workflow, node_id=spec.node_id)
         if step.current is None or spec_of(step) != spec:
-            add_version(step, spec, by=by)
+            add_version(step, spec, by=by, risk_given=spec.node_id in chosen, tell=tell)
         step.step_index = index
         step.save(update_fields=["step_index"])
     settle_levels(workflow)
@@ -260,9 +290,15 @@ def _without_typed_secret(workflow: Workflow, spec: StepSpec) -> StepSpec:
     return replace(spec, action=action, description=describe(action))
 
 
-def add_version(step: Step, spec: StepSpec, *, by: User | None) -> None:
-    """The step is this from now on. If it does something else than before, its evidence starts anew."""
+def add_version(
+    step: Step, spec: StepSpec, *, by: User | None, risk_given: bool = False, tell: Iterable[Session] = ()
+) -> None:
+    """The step is this from now on. If it does something else than before, its evidence starts anew.
+
+    `risk_given`: a person has said the risk. The sessions in `tell`, which must be held, hear of a change of level.
+    """
     before = step.current
+    known = evidence.standing(step).as_evidence() if before else {}
     step.last_fact = count_fact(step.pk).last_fact if before else 1
     step.current = StepVersion.objects.create(
         step=step,
@@ -272,13 +308,24 @@ def add_version(step: Step, spec: StepSpec, *, by: User | None) -> None:
         action=spec.action,
         description=spec.description,
         risk=spec.risk,
-        risk_chosen=before is not None and (before.risk_chosen or (by is not None and before.risk != spec.risk)),
+        # Sending back what was read is no choice.
+        risk_chosen=before.risk_chosen or (risk_given and before.risk != spec.risk) if before else risk_given,
         supported=spec.supported,
         created_by=by,
     )
     step.save(update_fields=["current", "last_fact"])
-    if before and not step.current.keeps_evidence_of(before):
-        start_anew(step, by=by)
+    if before is None:
+        return
+    anew = not step.current.keeps_evidence_of(before)
+    signals.step_versioned.send(sender=Step, step=step, anew=anew)
+    if anew:
+        same = step.current.action == before.action
+        reason = (
+            f"It counts as irreversible since version {step.current.number}."
+            if same
+            else f"Version {step.current.number} does something else than what was decided on before."
+        )
+        start_anew(step, by=by, reason=reason, evidence=known, tell=tell)
 
 
 def _last_number(step: Step) -> int:
@@ -293,12 +340,14 @@ def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
         content["description"] = spec.description
     checked = _checked_spec(step.workflow, step.step_index or 0, content | changes)
     with transaction.atomic():
+        tell = hold_ongoing(step.workflow)
         changed = _without_typed_secret(step.workflow, checked)
         Workflow.objects.filter(pk=step.workflow_id).update(updated_at=timezone.now())
-        step.refresh_from_db()
-        if spec_of(step) != changed:
-            add_version(step, changed, by=by)
+        (held,) = hold_steps(Step.objects.filter(pk=step.pk))
+        if spec_of(held) != changed:
+            add_version(held, changed, by=by, risk_given="risk" in changes, tell=tell)
             settle_levels(step.workflow)
+    step.refresh_from_db()
     return step.version
 
 
@@ -347,6 +396,11 @@ def delete_workflow(workflow: Workflow) -> None:
     Raises `IllegalTransition` while a session of it is still going on.
     """
     with transaction.atomic():
+        # Whoever starts a session or decides in one holds these first.
+        for session in workflow.sessions.order_by("pk"):
+            hold(session.pk)
+        Workflow.objects.filter(pk=workflow.pk).update(updated_at=timezone.now())
+        hold_steps(workflow.steps.all())
         if count := Session.objects.filter(workflow=workflow).ongoing().count():
             raise IllegalTransition(f"{count} sessions of this workflow are still going on: end or delete them first.")
         for session in workflow.sessions.all():

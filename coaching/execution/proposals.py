@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from .. import evidence
 from ..actions.asking import whom_to_ask
+from ..actions.corrections import why_not_to_perform
 from ..actions.pack_use import Proposed, with_packs
-from ..actions.secrecy import masked_action, without_secrets
+from ..actions.secrecy import masked_action, secret_names, without_secrets
 from ..actions.suggestions import Proposal
 from ..evidence import Standing
 from ..models import Session, StepVersion, Suggestion
@@ -109,7 +110,13 @@ def plan(session: Session, *, page_url: str) -> Planned:
         action_type=version.action_type,
         target_key=key,
     )
-    return Planned(version, with_packs(action, situation), key)
+    packs = with_packs(action, situation)
+    if packs.entries and session.workflow.is_browser:
+        wrong = why_not_to_perform(
+            packs.applied.action, action, variables=session.variables, secrets=secret_names(session)
+        )
+        packs = packs.refuse(wrong) if wrong else packs
+    return Planned(version, packs, key)
 
 
 def build_proposal(

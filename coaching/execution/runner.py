@@ -183,6 +183,7 @@ class _Turn:
                     decide(suggestion, Answer(decision=Decision.Kind.ACCEPT), by=None)
         except NotAuto:
             # Taken back while we looked at the page: proposed anew, to a person.
+            suggestion.screenshot.delete(save=False)
             return True
         return not proposal.asked_because
 

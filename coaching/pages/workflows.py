@@ -90,6 +90,7 @@ def workflow_detail(request: HttpRequest, workflow_id: str) -> HttpResponse:
         "alone": sum(one.step.level == Level.AUTO for one in standing.steps),
         "steps_are_more": len(standing.steps) > SHOWN_STEPS,
         "blocking": rows(standing.blocking),
+        "waiting_count": len(standing.waiting),
         "waiting": rows(standing.waiting),
         "changes": LevelChange.objects.of_workflow(workflow)[:SHOWN_CHANGES],
         **corrections_of(workflow),

@@ -8,8 +8,9 @@ from coaching.recordings.compiled import CompiledWorkflow, StepSpec, VariableSpe
 from coaching.recordings.demonstrations import MergeResult, merge_demonstration
 from coaching.recordings.document import MAX_BYTES, MAX_STEPS, ImportNote, ParsedRecording, RecordingError, check_json
 from coaching.recordings.parsed import parse_recording
-from coaching.recordings.risk import sending_is_harmless
+from coaching.recordings.risk import guess_risk, sending_is_harmless
 from coaching.recordings.sensitive import Redactor, types_a_secret
+from coaching.recordings.targets import target_of
 from coaching.recordings.variables import MissingVariable, fill, fill_known, mask, names_in, unmask
 from coaching.recordings.wording import describe
 from coaching.recordings.workflow import compile_workflow
@@ -34,11 +35,13 @@ __all__ = [
     "export_document",
     "fill",
     "fill_known",
+    "guess_risk",
     "mask",
     "merge_demonstration",
     "names_in",
     "parse_recording",
     "sending_is_harmless",
+    "target_of",
     "types_a_secret",
     "unmask",
     "validate_step",

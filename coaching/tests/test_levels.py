@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 
 from coaching import evidence
 from coaching.actions.asking import audit_draw, whom_to_ask
-from coaching.actions.autonomy import demote, promote, set_policy
+from coaching.actions.autonomy import change_policy, demote, promote, set_policy
 from coaching.actions.decisions import Answer, decide, record_decision
 from coaching.actions.sessions import start_session
 from coaching.actions.workflows import change_step, create_workflow, set_steps
@@ -164,6 +164,53 @@ class TestEvidenceStartsAnew:
         now = standing(session.workflow, "change-amount")
         assert (now.counted, now.lifetime["accepted"], now.lifetime["rejected"]) == (0, 3, 7)
 
+    def test_and_the_history_says_what_was_known_and_sessions_hear_of_it(
+        self, browser_workflow: Workflow, owner: User
+    ) -> None:
+        make_auto(browser_workflow, by=owner)
+        session = start_session(browser_workflow, by=owner)
+        change_step(browser_workflow.steps.get(node_id="change-amount"), by=owner, risk="irreversible")
+        change = LevelChange.objects.latest("pk")
+        assert change.evidence["epoch"] == {"accepted": 30, "refused": 0}
+        assert change.reason == "It counts as irreversible since version 2."
+        assert session.events.get(type="level.changed").data["node_id"] == "change-amount"
+
+    def test_a_lower_risk_makes_the_same_evidence_suffice_at_once(
+        self, browser_workflow: Workflow, coach: User, owner: User, ask: Ask
+    ) -> None:
+        session, save = start_session(browser_workflow, by=coach), browser_workflow.steps.get(node_id="click-save")
+        for _ in range(20):
+            decide(ask(session, node_id="click-save", step_version=save.version), Answer(decision="accept"), by=coach)
+        assert not standing(browser_workflow, "click-save").ready
+        change_step(save, by=owner, risk="reversible")
+        assert standing(browser_workflow, "click-save").ready
+        assert evidence.ready_counts([browser_workflow.pk]) == {browser_workflow.pk: 1}
+
+    def test_accepting_what_failed_again_and_again_earns_nothing(self, session: Session, coach: User, ask: Ask) -> None:
+        for _ in range(25):
+            decide(ask(session, asked_because="trouble", error="It failed."), Answer(decision="accept"), by=coach)
+        assert standing(session.workflow, "change-amount").counted == 0
+
+
+class TestRisk:
+    PAY = {"type": "click", "selectors": [["aria/Pay now"]], "offsetX": 1, "offsetY": 1}
+
+    def risk(self, workflow: Workflow) -> tuple[str, bool]:
+        version = workflow.steps.get().version
+        return version.risk, version.risk_chosen
+
+    def test_is_guessed_where_nobody_says_it_and_kept_where_nobody_changes_it(self, owner: User) -> None:
+        steps: list[dict[str, Any]] = [{"node_id": "pay", "action": self.PAY}]
+        workflow = create_workflow(workflow_id="w", name="W", executor="browser", steps=steps, by=owner)
+        assert self.risk(workflow) == ("irreversible", False)
+        set_steps(workflow, [{"node_id": "pay", "action": self.PAY | {"timeout": 900}}], by=owner)
+        assert self.risk(workflow) == ("irreversible", False)
+
+    def test_is_a_persons_choice_where_one_says_it(self, owner: User) -> None:
+        steps: list[dict[str, Any]] = [{"node_id": "pay", "action": self.PAY, "risk": "reversible"}]
+        workflow = create_workflow(workflow_id="w", name="W", executor="browser", steps=steps, by=owner)
+        assert self.risk(workflow) == ("reversible", True)
+
 
 class TestDetectors:
     def test_three_refused_audits_take_a_step_back(
@@ -259,6 +306,29 @@ class TestWhomToAsk:
             decide(ask(session, asked_because="audit"), Answer(decision=kind), by=coach)
             rates.append(standing(browser_workflow, "change-amount").audit_rate)
         assert (rates[18], rates[19], rates[38], rates[39], rates[40]) == (0.2, 0.1, 0.1, 0.05, 0.2)
+
+
+def test_a_program_that_runs_alone_gives_itself_no_evidence(external_workflow: Workflow, owner: User) -> None:
+    set_policy(external_workflow, {"min_decisions": 1, "confidence": 0})
+    place: dict[str, Any] = {"step_index": 0, "node_id": "pay", "action_type": "do", "by": owner}
+    record_decision(start_session(external_workflow, by=owner), Answer(decision="accept"), **place)
+    promote(external_workflow, by=owner)
+    alone = start_session(external_workflow, by=owner, mode="auto")
+    decision = record_decision(alone, Answer(decision="accept"), **place)
+    assert (decision.unattended, decision.decided_by) == (True, "policy")
+    now = standing(external_workflow, "pay")
+    assert (now.accepted, now.clean_audits) == (1, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_changes_of_a_policy_at_once_none_is_lost(browser_workflow: Workflow) -> None:
+    calls = [
+        partial(change_policy, Workflow.objects.get(pk=browser_workflow.pk), change)
+        for change in ({"target": 0.9}, {"min_decisions": 30}, {"confidence": 0.9}, {"auto_promote": True})
+    ]
+    together(*calls)
+    browser_workflow.refresh_from_db()
+    assert browser_workflow.policy == {"target": 0.9, "min_decisions": 30, "confidence": 0.9, "auto_promote": True}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -196,7 +196,9 @@ class AnyVerbs(RuleBasedStateMachine):
         assert not record_outcome(suggestion, outcome)
         if awaited:
             self.events += 1
-            self.index = self.index if outcome == Suggestion.Outcome.PERFORMED else suggestion.step_index
+            # What has ended stays where it was.
+            if self.ongoing and outcome != Suggestion.Outcome.PERFORMED:
+                self.index = suggestion.step_index
 
     def count(self, kind: str, node_id: str) -> None:
         self.counts[Decision.Kind(kind).counter] += 1

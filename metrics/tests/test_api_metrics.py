@@ -154,7 +154,8 @@ def test_the_policy_is_the_default_until_it_is_changed(api: Api, owner: User, br
         ({"min_decisions": 1.5}, "min_decisions"), ({"confidence": -0.1}, "confidence"),
         ({"confidence_irreversible": 1}, "confidence_irreversible"), ({"audit_rates": [0.1]}, "audit_rates"),
         ({"audit_rates": [0.1, 0.2, 0.3]}, "audit_rates"), ({"audit_clean_runs": [40, 20]}, "audit_clean_runs"),
-        ({"auto_promote": "maybe"}, "auto_promote"), ({"targets": 0.9}, "targets"),
+        ({"confidence_irreversible": False}, "confidence_irreversible"), ({"min_decisions": True}, "min_decisions"),
+        ({"audit_rates": [False] * 3}, "audit_rates"), ({"auto_promote": "maybe"}, "auto_promote"), ({"targets": 0.9}, "targets"),
     ],
 )  # fmt: skip
 def test_a_policy_that_makes_no_sense_is_refused_whole(

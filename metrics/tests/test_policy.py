@@ -149,7 +149,7 @@ CONFIDENCE = st.floats(0, 1, exclude_max=True)
 OVERRIDES = st.fixed_dictionaries(
     {},
     optional={
-        "target": st.floats(0, 1, exclude_min=True, exclude_max=True),
+        "target": st.floats(1e-6, 1 - 1e-6),
         "min_decisions": st.integers(1, 1000),
         "confidence": CONFIDENCE,
         "confidence_irreversible": CONFIDENCE,
