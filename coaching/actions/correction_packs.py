@@ -6,17 +6,20 @@ applied (`active`); its row is the lock of both.
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 from django.utils.text import slugify
 
 from ..exceptions import BackTestNeeded, BreaksAccepted, IllegalTransition, InvalidInput, UndecidedConflicts
-from ..models import BackTest, Correction, CorrectionPack, PackEntry, PackVersion
+from ..models import BackTest, Correction, CorrectionPack, PackEntry, PackVersion, Suggestion
 from ..models.correction_pack import CorrectionQuerySet
 from ..packs import PackDocument, PackFileError, compare, export_pack, merge_items, read_pack
 from ..packs import PackItem as Item
@@ -25,6 +28,8 @@ from .naming import name_of
 from .pack_items import add_entry, digest_of, from_correction, hold_pack, item_of, items_of, log, touch_steps
 
 Status = CorrectionPack.Status
+#: How much of an exported file may be pictures: a file of more than 10 MiB could not be imported.
+PICTURES_BYTES = 6 * 1024 * 1024
 MAX_NAME = 200
 PACK_ID = re.compile(r"[-a-zA-Z0-9_]{1,100}")
 #: Addresses of pages and of the API that stand where the id of a pack does.
@@ -382,6 +387,27 @@ def _merge_into(pack: CorrectionPack, theirs: Sequence[Item], choices: Mapping[i
             add_entry(draft, item)
 
 
-def export(version: PackVersion) -> dict[str, object]:
-    """The file of a version: no secrets (they stand as placeholders), no pictures."""
-    return export_pack(document_of(version))
+def export(version: PackVersion, *, pictures: bool = False) -> dict[str, object]:
+    """The file of a version. Secrets stand in it as placeholders; `pictures` brings the page of each correction along,
+    secrets masked, as long as the file stays small enough to be imported.
+    """
+    document = document_of(version)
+    if pictures:
+        document = replace(document, items=tuple(_with_pictures(document.items, version)))
+    return export_pack(document)
+
+
+def _with_pictures(items: Iterable[Item], version: PackVersion) -> Iterator[Item]:
+    room = PICTURES_BYTES
+    corrections = dict(version.entries.values_list("item__number", "item__correction"))
+    for item in items:
+        shown = Suggestion.objects.filter(
+            decision__correction_made__correction=corrections.get(item.number) or 0, screenshot__gt=""
+        )
+        suggestion = shown.order_by("-pk").first()
+        picture = ""
+        if suggestion and default_storage.exists(str(suggestion.screenshot.name)):
+            with suggestion.screenshot.open("rb") as file:
+                picture = base64.b64encode(file.read()).decode()
+        room -= len(picture)
+        yield replace(item, picture=picture) if room >= 0 else item

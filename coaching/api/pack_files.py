@@ -19,13 +19,13 @@ from .packs import TAGS, answer, pack_or_404
 from .parsers import RecordingParser
 from .schema import error_example
 from .serializers_packs import (
+    ExportQuery,
     Merge,
     PackFileInput,
     PackImportQuery,
     PackSerializer,
     PreviewSerializer,
     UndecidedConflictsSerializer,
-    VersionQuery,
     items_json,
     pairs_json,
 )
@@ -68,18 +68,19 @@ class ExportPack(ApiView):
         summary="Export a pack",
         description=(
             "One version as a file that another site can import, with the SHA-256 of its content: `version`, else the "
-            "one that is applied, else the one that is worked on. Secrets stand in it as `{{ name }}`."
+            "one that is applied, else the one that is worked on. Secrets stand in it as `{{ name }}`. "
+            "`pictures=true` brings the page of each correction along, as far as there is room."
         ),
         tags=TAGS,
-        parameters=[VersionQuery],
+        parameters=[ExportQuery],
         responses={200: OpenApiResponse({"type": "object", "additionalProperties": {}}, "The file of the pack.")},
     )
     def get(self, request: Request, pack_id: str) -> Response:
-        asked = VersionQuery.read(request)
+        asked = ExportQuery.read(request)
         pack = pack_or_404(pack_id)
         version = _version(pack, asked.get("version"))
         attachment = f'attachment; filename="{pack.pack_id}-v{version.number}.json"'
-        return Response(export(version), headers={"Content-Disposition": attachment})
+        return Response(export(version, pictures=asked["pictures"]), headers={"Content-Disposition": attachment})
 
 
 def _version(pack: CorrectionPack, number: int | None) -> PackVersion:

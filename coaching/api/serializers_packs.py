@@ -456,6 +456,10 @@ class VersionQuery(QuerySerializer):
     )
 
 
+class ExportQuery(VersionQuery):
+    pictures = serializers.BooleanField(default=False, help_text="true: with the page of each correction.")
+
+
 class CorrectionIds(serializers.ListField):
     """`correction_id`s of captured corrections."""
 

@@ -185,14 +185,17 @@ def _conflicts(pack: CorrectionPack) -> list[dict[str, Any]]:
 
 @page(roles.VIEW)
 def pack_export(request: HttpRequest, pack_id: str) -> HttpResponse:
-    """The file of one version: `?version=`, else of the applied one, else of the one that is worked on."""
+    """The file of one version: `?version=`, else of the applied one, else of the one that is worked on; with
+    `?pictures` the page of each correction comes along.
+    """
     pack = the_pack(pack_id)
     asked = request.GET.get("version", "")
     version = version_of(pack, asked) if asked else pack.active or pack.shown
     if version is None:
         raise IllegalTransition("This pack has no such version.")
     response = HttpResponse(
-        json.dumps(export(version), ensure_ascii=False, indent=2), content_type="application/json; charset=utf-8"
+        json.dumps(export(version, pictures="pictures" in request.GET), ensure_ascii=False, indent=2),
+        content_type="application/json; charset=utf-8",
     )
     response["Content-Disposition"] = f'attachment; filename="{pack.pack_id}-v{version.number}.json"'
     return response

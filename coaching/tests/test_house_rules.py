@@ -16,7 +16,14 @@ OURS = ("coachsite", "coaching", "metrics")
 LONGEST_FUNCTION = 60
 
 #: Which packages a part of the site never imports. `coaching.pages` means the package and all below it.
-DOORS = ("coaching.pages", "coaching.api", "coaching.admin", "coaching.tasks", "coaching.management")
+DOORS = (
+    "coaching.pages",
+    "coaching.api",
+    "coaching.admin",
+    "coaching.admin_packs",
+    "coaching.tasks",
+    "coaching.management",
+)
 FORBIDDEN = {
     "coaching": ("metrics", "coachsite"),
     "coaching.models": (*DOORS, "coaching.consumers", "coaching.actions", "coaching.execution", "coaching.events"),
@@ -29,6 +36,7 @@ FORBIDDEN = {
     "coaching.pages": ("coaching.api", "coaching.admin", "coaching.tasks", "coaching.consumers", "coaching.execution"),
     "coaching.api": ("coaching.pages", "coaching.admin", "coaching.tasks", "coaching.consumers", "coaching.execution"),
     "coaching.admin": ("coaching.pages", "coaching.api", "coaching.tasks", "coaching.consumers", "coaching.execution"),
+    "coaching.admin_packs": ("coaching.pages", "coaching.api", "coaching.tasks", "coaching.consumers"),
     "coaching.tasks": ("coaching.pages", "coaching.api", "coaching.admin", "coaching.consumers"),
     # Sockets send what the pages render, and write nothing.
     "coaching.consumers": (*DOORS[1:], "coaching.actions", "coaching.execution"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +11,13 @@ import pytest
 from django.contrib.auth.models import User
 
 from coaching.actions.backtests import run_backtest, start_backtest
-from coaching.actions.correction_packs import create_pack, publish, submit
+from coaching.actions.correction_packs import create_pack, export, publish, submit
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.pack_items import edit_entry
 from coaching.actions.sessions import start_session
 from coaching.execution.proposals import build_proposal, plan
 from coaching.models import Correction, Session, Suggestion, Workflow
+from coaching.packs import read_pack
 from conftest import TYPE
 
 CORRECTED = TYPE | {"value": "42.50", "selectors": [["#total"]]}
@@ -77,3 +80,18 @@ def test_a_secret_stays_where_the_recording_has_it(
     planned = plan(again, page_url="")
     assert "would move a secret" in planned.packs.trouble
     assert planned.action == opened.action
+
+
+def test_pictures_travel_only_where_they_are_asked_for(
+    browser_workflow: Workflow, coach: User, reviewer: User, ask: Callable[..., Suggestion]
+) -> None:
+    png = b"\x89PNG a page"
+    suggestion = ask(at_amount(browser_workflow, coach), screenshot=png)
+    decide(suggestion, Answer(decision="correct", correction=CORRECTED), by=coach)
+    pack = create_pack(name="Release 2", corrections=[Correction.objects.get()], by=reviewer)
+    assert pack.draft
+    plain, full = export(pack.draft), export(pack.draft, pictures=True)
+    assert "picture" not in json.dumps(plain)
+    document = read_pack(json.dumps(full).encode())
+    assert base64.b64decode(document.items[0].picture) == png
+    assert document.items[0].content == read_pack(json.dumps(plain).encode()).items[0].content
