@@ -22,7 +22,7 @@ OWNER_PASSWORD = "live site, long password"
 T = TypeVar("T")
 
 
-def until(question: Callable[[], T], *, seconds: float = 20, what: str = "it") -> T:
+def until(question: Callable[[], T], *, seconds: float = 40, what: str = "it") -> T:
     """The first truthy answer to `question`, asked again and again; fails the test when time is up."""
     end = time.monotonic() + seconds
     while True:

@@ -173,11 +173,15 @@ class AnyHistory(RuleBasedStateMachine):
     def record_one(self, session: Session, node: str, kind: str, success: bool | None, hours: int | None) -> None:
         at = None if hours is None else timezone.now() + timedelta(hours=hours)
         answer = Answer(decision=kind, correction={"of": "another"} if kind == "correct" else None)
+        # In a run of mode auto nobody was asked about what runs alone.
+        steps = session.workflow.steps.filter(node_id=node, level=Level.AUTO)
+        alone = session.mode == Session.Mode.AUTO and kind == "accept" and steps.exists()
         decision = record_decision(
             session, answer, step_index=0, node_id=node, action_type="do", execution_success=success, timestamp=at,
             by=self.coach,
         )  # fmt: skip
-        self.count(session, node, kind, decision.timestamp)
+        assert decision.unattended == alone
+        self.count(session, node, kind, decision.timestamp, unattended=alone)
 
     @rule(
         data=st.data(),
