@@ -18,11 +18,12 @@ class Standing:
     """Where one step stands on its way to AUTO.
 
     `expected_acceptance` (0 to 1) is how likely the next suggestion is accepted, going by the decisions since the epoch
-    began and the demonstrations. `epoch_version` is the first version of the step that this evidence is about.
-    `lifetime` counts all decisions of people by kind and is never reset; `accepted` and `refused` (rejected or
-    corrected) count since the epoch began, and everything else follows from these two: `acceptance_rate` and its 95 %
-    Wilson interval (None when nothing counts), `confidence` (0 to 1) that the true rate is at least the policy's
-    target, `needed_confidence`, `unmet` (the conditions that are not met, by name) and `accepts_needed` in a row.
+    began and the demonstrations; `expected_at_first` is the same before any decision. `epoch_version` is the first
+    version of the step that this evidence is about. `lifetime` counts all decisions of people by kind and is never
+    reset; `accepted` and `refused` (rejected or corrected) count since the epoch began, and everything else follows
+    from these two: `acceptance_rate` and its 95 % Wilson interval (None when nothing counts), `confidence` (0 to 1)
+    that the true rate is at least the policy's target, `needed_confidence`, `unmet` (the conditions that are not met,
+    by name) and `accepts_needed` in a row.
     """
 
     step: Step
@@ -35,6 +36,7 @@ class Standing:
     confidence: float
     needed_confidence: float
     expected_acceptance: float
+    expected_at_first: float
     demonstrations: int
     epoch_version: int
     ready: bool
@@ -76,8 +78,7 @@ class WorkflowStanding:
 
     @property
     def level(self) -> Level:
-        levels = [Level(standing.step.level) for standing in self.steps]
-        return min(levels, key=lambda level: level.rank, default=Level.OBSERVATION)
+        return Level.weakest(standing.step.level for standing in self.steps)
 
     @property
     def ready(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,8 +16,8 @@ from coaching.models import Level, Session, Step, Workflow
 from . import scoring
 from .contributions import LATENCY_STEP, MILLIONTHS, day
 from .models import Activity, CalibrationBin, DailyTally, LatencyBin, WorkflowLearningMetrics
+from .tally import LIFETIME
 
-DECISIONS = ("accepted", "rejected", "corrected", "manual", "skipped")
 BINS = 10
 DEFAULT_DAYS = 90
 MAX_DAYS = 366
@@ -40,7 +40,7 @@ class ActivityCounts:
     @property
     def decisions(self) -> dict[str, int]:
         """People's decisions by kind, with their `total`."""
-        by_kind = {name: self.counts[name] for name in DECISIONS}
+        by_kind = {name: self.counts[name] for name in LIFETIME}
         return {"total": sum(by_kind.values()), **by_kind}
 
     @property
@@ -53,7 +53,7 @@ class ActivityCounts:
 
     @property
     def correction_rate(self) -> float | None:
-        return share(self.counts["corrected"], self.counts["accepted"] + self.refused)
+        return scoring.correction_rate(self.counts["accepted"], self.counts["rejected"], self.counts["corrected"])
 
     @property
     def unattended_share(self) -> float | None:
@@ -170,18 +170,10 @@ def per_day(days: int = DEFAULT_DAYS, *, workflow: Workflow | None = None) -> li
 def workflows_by_level() -> dict[str, int]:
     """How many workflows stand at each level, which is that of their weakest step."""
     steps = Step.objects.filter(step_index__isnull=False).order_by()
-    levels = steps.values_list("workflow", "level").annotate(Count("pk"))
-    return count_levels(Workflow.objects.count(), ((workflow, level) for workflow, level, _ in levels))
-
-
-def count_levels(workflows: int, levels: Iterable[tuple[int, str]]) -> dict[str, int]:
-    weakest: dict[int, Level] = {}
-    for workflow, text in levels:
-        level = Level(text)
-        weakest[workflow] = min(weakest.get(workflow, level), level, key=lambda one: one.rank)
-    counts = Counter(weakest.values())
-    # A workflow without steps has shown nothing yet.
-    counts[Level.OBSERVATION] += workflows - len(weakest)
+    levels: defaultdict[int, list[str]] = defaultdict(list)
+    for workflow, level in steps.values_list("workflow_id", "level").distinct():
+        levels[workflow].append(level)
+    counts = Counter(Level.weakest(levels[pk]) for pk in Workflow.objects.order_by().values_list("pk", flat=True))
     return {level.value: counts[level] for level in Level}
 
 

@@ -57,6 +57,7 @@ def standing_of(step: Step, tally: Tally, *, policy: Policy, demonstrated: int) 
         confidence=scoring.confidence(accepted, refused, policy.target),
         needed_confidence=policy.needed_confidence(irreversible),
         expected_acceptance=scoring.stated_confidence(accepted, refused, demonstrated, 1.0),
+        expected_at_first=scoring.stated_confidence(0, 0, demonstrated, 1.0),
         demonstrations=demonstrated,
         epoch_version=tally.epoch_version,
         ready=not missing,

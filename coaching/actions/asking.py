@@ -18,10 +18,6 @@ class Asking:
     because: str
     words: str = ""
 
-    @property
-    def asks(self) -> bool:
-        return bool(self.because)
-
 
 def whom_to_ask(session: Session, version: StepVersion, standing: Standing, *, in_trouble: bool) -> Asking:
     """In a coaching session the coach, always. In mode auto: at trouble, at steps that are not AUTO, and at audits.

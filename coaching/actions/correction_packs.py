@@ -16,7 +16,6 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
-from django.utils.text import slugify
 
 from ..exceptions import BackTestNeeded, BreaksAccepted, IllegalTransition, InvalidInput, UndecidedConflicts
 from ..models import BackTest, Correction, CorrectionPack, PackEntry, PackVersion, Suggestion
@@ -24,7 +23,7 @@ from ..models.correction_pack import CorrectionQuerySet
 from ..packs import PackDocument, PackFileError, compare, export_pack, merge_items, read_pack
 from ..packs import PackItem as Item
 from ..packs.merging import Comparison
-from .naming import name_of
+from .naming import free_name, name_of, slug_of
 from .pack_items import add_entry, digest_of, from_correction, hold_pack, item_of, items_of, log, touch_steps
 
 Status = CorrectionPack.Status
@@ -98,13 +97,9 @@ def _check_name(name: str) -> None:
 
 
 def _free_pack_id(name: str) -> str:
-    base = slugify(name)[:80] or "pack"
-    taken = RESERVED | set(CorrectionPack.objects.filter(pack_id__startswith=base).values_list("pack_id", flat=True))
-    candidate, number = base, 1
-    while candidate in taken:
-        number += 1
-        candidate = f"{base}-{number}"
-    return candidate
+    base = slug_of(name, otherwise="pack")
+    taken = CorrectionPack.objects.filter(pack_id__startswith=base).values_list("pack_id", flat=True)
+    return free_name(base, RESERVED.union(taken), joiner="-")
 
 
 def _start_draft(pack: CorrectionPack) -> PackVersion:
@@ -134,8 +129,9 @@ def change_pack(
             _check_name(name)
         given = {"name": name, "description": description, "scope": scope}
         changes = {field: value for field, value in given.items() if value is not None}
-        CorrectionPack.objects.filter(pk=pack.pk).update(**changes)
-        log(pack, "changed", by=by, words=", ".join(changes))
+        if changes:
+            CorrectionPack.objects.filter(pk=pack.pk).update(**changes)
+            log(pack, "changed", by=by, words=", ".join(changes))
     pack.refresh_from_db()
 
 
@@ -228,18 +224,14 @@ def publish(pack: CorrectionPack, *, confirmed: bool = False, by: User) -> PackV
         if backtest.broken and not confirmed:
             raise BreaksAccepted(backtest)
         PackVersion.objects.filter(pk=version.pk).update(published_at=timezone.now(), published_by=name_of(by))
-        _apply(held, version)
+        applied = {"active": version, "draft": None, "status": Status.PUBLISHED}
+        CorrectionPack.objects.filter(pk=held.pk).update(**applied)
         words = f"{backtest.saved} corrections saved, {backtest.broken} accepted suggestions changed"
         log(held, "published", by=by, version=version, words=words)
         _touch_difference(held.active, version, by=by, why="was published")
     pack.refresh_from_db()
     version.refresh_from_db()
     return version
-
-
-def _apply(pack: CorrectionPack, version: PackVersion) -> None:
-    changes = {"active": version, "draft": None, "status": Status.PUBLISHED}
-    CorrectionPack.objects.filter(pk=pack.pk).update(**changes)
 
 
 def _set_status(pack: CorrectionPack, status: str) -> None:
@@ -306,8 +298,7 @@ def _touch_difference(before: PackVersion | None, after: PackVersion | None, *, 
 def _by_content(version: PackVersion | None) -> Mapping[str, PackEntry]:
     if version is None:
         return {}
-    on = version.entries.filter(enabled=True, rejected="", item__off_since=None).select_related("item__pack")
-    return {item_of(entry).content: entry for entry in on}
+    return {item_of(entry).content: entry for entry in version.entries.on().select_related("item__pack")}
 
 
 # ---- files

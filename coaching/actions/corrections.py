@@ -9,7 +9,8 @@ from ..exceptions import InvalidInput
 from ..models import Session, Suggestion
 from ..recordings import RecordingError, Redactor, check_json, describe, names_in, types_a_secret, unmask, validate_step
 from ..secrets import decrypt, encrypt
-from .secrecy import free_name, masked_action
+from .naming import free_name
+from .secrecy import masked_action
 
 
 def describe_correction(suggestion: Suggestion, correction: Mapping[str, Any] | None) -> str:

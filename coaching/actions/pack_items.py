@@ -73,7 +73,7 @@ def digest_of(version: PackVersion) -> str:
     """Equal for versions that would change suggestions alike, which the pack's scope has a say in; corrections that are
     switched off change nothing.
     """
-    on = version.entries.filter(enabled=True, rejected="", item__off_since=None).select_related("item")
+    on = version.entries.on().select_related("item")
     return digest(version.pack.scope, content_digest(item_of(entry) for entry in on))
 
 

@@ -170,5 +170,4 @@ def published_rules(*, without: CorrectionPack) -> list[Rule]:
 
 def version_entries(version: PackVersion) -> list[PackEntry]:
     """The entries of a version that would be applied if it were published."""
-    entries = version.entries.filter(enabled=True, rejected="", item__off_since=None)
-    return list(entries.select_related("item__pack", "version"))
+    return list(version.entries.on().select_related("item__pack", "version"))

@@ -13,6 +13,7 @@ from ..models import BackTestFinding, PackEntry, Session, Variable, Workflow
 from ..recordings import Redactor, mask
 from ..secrets import decrypt, encrypt
 from .holding import hold
+from .naming import free_name
 
 
 def secret_names(session: Session) -> frozenset[str]:
@@ -114,13 +115,3 @@ def new_secret_variable(workflow: Workflow, wanted: str, value: str) -> Variable
     return Variable.objects.create(
         workflow=workflow, name=name, label=wanted, secret=True, encrypted_default=encrypt({name: value})
     )
-
-
-def free_name(base: str, taken: Iterable[str]) -> str:
-    """`base`, or `base_2`, `base_3` … when it is taken."""
-    names, number = set(taken), 1
-    name = base
-    while name in names:
-        number += 1
-        name = f"{base}_{number}"
-    return name

@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
-from django.utils.text import slugify
 
 from .. import evidence, signals
 from ..exceptions import IllegalTransition, InvalidInput
@@ -38,6 +37,7 @@ from ..secrets import encrypt
 from .autonomy import settle_levels, start_anew
 from .facts import count_fact, hold_steps
 from .holding import hold, hold_ongoing
+from .naming import free_name, slug_of
 from .secrecy import new_secret_variable
 from .sessions import delete_session
 
@@ -139,14 +139,9 @@ def _make_workflow(
 
 
 def _free_workflow_id(title: str) -> str:
-    base = slugify(title)[:80] or "workflow"
-    taken = set(Workflow.objects.filter(workflow_id__startswith=base).values_list("workflow_id", flat=True))
-    number = 1
-    candidate = base
-    while candidate in taken:
-        number += 1
-        candidate = f"{base}-{number}"
-    return candidate
+    base = slug_of(title, otherwise="workflow")
+    taken = Workflow.objects.filter(workflow_id__startswith=base).values_list("workflow_id", flat=True)
+    return free_name(base, taken, joiner="-")
 
 
 def _add_demonstration(workflow: Workflow, compiled: CompiledWorkflow, *, by: User | None) -> Sequence[ImportNote]:

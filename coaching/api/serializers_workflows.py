@@ -55,8 +55,7 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
 
     @extend_schema_field(serializers.ChoiceField(choices=Level.choices))
     def get_level(self, workflow: Workflow) -> str:
-        levels = [Level(step.level) for step in workflow.ordered_steps]  # type: ignore[attr-defined]
-        return min(levels, key=lambda level: level.rank, default=Level.OBSERVATION)
+        return Level.weakest(step.level for step in workflow.ordered_steps)  # type: ignore[attr-defined]
 
     @extend_schema_field(VariableSerializer(many=True))
     def get_variables(self, workflow: Workflow) -> list[dict[str, Any]]:

@@ -75,7 +75,7 @@ def how_sure(version: StepVersion, standing: Standing, certainty: float) -> tupl
     likely, decided = standing.expected_acceptance, f"{standing.accepted} of {standing.counted} decisions"
     if version.number < standing.epoch_version:
         # The step has changed since this session began: what is known is about another action.
-        likely, decided = (shown + 1) / (shown + 2), "no decision on this version"
+        likely, decided = standing.expected_at_first, "no decision on this version"
     located = f", its target located with certainty {certainty:.2f}" if certainty < 1 else ""
     return round(likely * certainty, 3), f"Sure by {decided} and {demonstrated}{located}."
 

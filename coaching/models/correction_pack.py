@@ -80,7 +80,7 @@ class CorrectionPackQuerySet(models.QuerySet["CorrectionPack"]):
         all of them together were right (`right_uses`) and wrong (`wrong_uses`), and how many conflicts are open.
         """
         # One sub-query for each: joined, the rows of one would multiply those of the others.
-        on = PackEntry.objects.filter(version=OuterRef("active"), enabled=True, rejected="", item__off_since=None)
+        on = PackEntry.objects.on().filter(version=OuterRef("active"))
         items = PackItem.objects.filter(pack=OuterRef("pk"))
         this = OuterRef("pk")
         conflicts = PackConflict.objects.open().filter(Q(item__pack=this) | Q(other__pack=this))
@@ -203,11 +203,13 @@ class PackItem(models.Model):
 
 
 class PackEntryQuerySet(models.QuerySet["PackEntry"]):
+    def on(self) -> PackEntryQuerySet:
+        """Those that change suggestions wherever their version is applied: taken in, not rejected, not switched off."""
+        return self.filter(enabled=True, rejected="", item__off_since=None)
+
     def applied(self) -> PackEntryQuerySet:
         """The corrections that change suggestions now."""
-        return self.filter(
-            version=models.F("version__pack__active"), enabled=True, rejected="", item__off_since=None
-        ).select_related("item__pack", "version")
+        return self.on().filter(version=models.F("version__pack__active")).select_related("item__pack", "version")
 
 
 class PackEntry(models.Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -25,6 +25,11 @@ class Level(models.TextChoices):
     @property
     def rank(self) -> int:
         return list(Level).index(self)
+
+    @classmethod
+    def weakest(cls, levels: Iterable[str]) -> Level:
+        """The level of a workflow whose steps stand at `levels`; one without steps has shown nothing yet."""
+        return min(map(cls, levels), key=lambda level: level.rank, default=cls.OBSERVATION)
 
 
 class Risk(models.TextChoices):
@@ -85,11 +90,6 @@ class Workflow(models.Model):
     def current_steps(self) -> models.QuerySet[Step]:
         """The steps that a new session will run, in order, each with its current version."""
         return self.steps.filter(step_index__isnull=False).select_related("current").order_by("step_index")
-
-    def level(self) -> Level:
-        """The level of the weakest step: a workflow is AUTO when all its steps are."""
-        levels = [Level(step.level) for step in self.current_steps()]
-        return min(levels, key=lambda level: level.rank, default=Level.OBSERVATION)
 
 
 class Step(models.Model):

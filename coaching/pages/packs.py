@@ -139,9 +139,7 @@ _ORDER = {
 
 def _reach(version_ids: Iterable[int | None]) -> dict[int | None, dict[str, int]]:
     """How many corrections of each version may apply, to how many steps of how many workflows."""
-    entries = PackEntry.objects.filter(
-        version__in={pk for pk in version_ids if pk}, enabled=True, rejected="", item__off_since=None
-    )
+    entries = PackEntry.objects.on().filter(version__in={pk for pk in version_ids if pk})
     counts = entries.order_by().values("version", "workflow_id", "node_id").annotate(found=Count("pk"))
     reach: defaultdict[int | None, dict[str, Any]] = defaultdict(lambda: {"corrections": 0, "steps": 0, "in": set()})
     for row in counts:

@@ -66,8 +66,7 @@ def _levels(workflows: list[Workflow]) -> defaultdict[int, dict[str, int]]:
 
 def _level_of(counts: dict[str, int]) -> dict[str, Any]:
     """The level of the weakest step, and how many steps already are AUTO."""
-    weakest = min((Level(level) for level in counts), key=lambda level: level.rank, default=Level.OBSERVATION)
-    return {"level": weakest, "auto": counts.get(Level.AUTO, 0)}
+    return {"level": Level.weakest(counts), "auto": counts.get(Level.AUTO, 0)}
 
 
 @page(roles.VIEW)

@@ -20,6 +20,7 @@ from coaching.actions.workflows import (
     set_steps,
     set_variable_default,
 )
+from coaching.evidence import workflow_standing
 from coaching.exceptions import IllegalTransition, InvalidInput
 from coaching.models import Recording, Session, Step, StepVersion, Suggestion, Variable, Workflow
 from coaching.secrets import decrypt
@@ -62,7 +63,7 @@ class TestCreate:
         assert [version.risk for version in versions] == ["reversible", "reversible", "irreversible"]
         assert {version.created_by for version in versions} == {owner}
         assert all(version.description for version in versions)
-        assert (browser_workflow.level(), browser_workflow.created_by) == ("COACHING", owner)
+        assert (workflow_standing(browser_workflow).level, browser_workflow.created_by) == ("COACHING", owner)
 
     @pytest.mark.usefixtures("browser_workflow")
     def test_an_id_is_taken_once(self, owner: User) -> None:
