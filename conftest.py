@@ -49,6 +49,8 @@ def _group(role: str) -> Group:
         group.permissions.add(*ours.filter(Q(codename__in=granted) | Q(codename__startswith="view_")))
         if role in {"reviewer", "owner"}:
             group.permissions.add(ours.get(codename="review_correctionpack"))
+        if role == "owner":
+            group.permissions.add(ours.get(codename="manage_webhook"))
     return group
 
 

@@ -25,6 +25,7 @@ from .actions.workflow_changes import change_workflow
 from .exceptions import DomainError
 from .models import (
     Decision,
+    GivenAnswer,
     LevelChange,
     Recording,
     Session,
@@ -419,4 +420,19 @@ class SessionEventAdmin(LookOnly, ModelAdmin):
 
 
 # At the end: it takes the helpers from here.
-from . import admin_packs  # noqa: E402, F401
+from . import admin_packs, admin_webhooks  # noqa: E402, F401
+
+
+@admin.register(GivenAnswer)
+class GivenAnswerAdmin(LookOnly, ModelAdmin):
+    """Which requests came with an `Idempotency-Key`; what was answered is for the caller alone."""
+
+    list_display = ["key", "user", "status", "at"]
+    list_select_related = ["user"]
+    fields = ["key", "user", "status", "at"]
+    search_fields = ["key"]
+    ordering = ["-pk"]
+    show_full_result_count = False
+
+    def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        return request.user.has_perm(EDIT_WORKFLOW)

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from . import hub
+from . import hub, signals
 from .models import Session, SessionEvent
 
 logger = logging.getLogger(__name__)
@@ -88,6 +88,15 @@ class SuggestionWithdrawn(Event):
     step_index: int
     node_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestionExpired(Event):
+    type = "suggestion.expired"
+    n: int
+    step_index: int
+    node_id: str
+    on_expiry: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +182,10 @@ def record_event(session: Session, event: Event, **changes: Any) -> int:
     now = timezone.now()
     Session.objects.filter(pk=session.pk).update(last_seq=F("last_seq") + 1, updated_at=now, **changes)
     seq = Session.objects.values_list("last_seq", flat=True).get(pk=session.pk)
-    SessionEvent.objects.create(session_id=session.pk, seq=seq, type=event.type, at=now, data=asdict(event))
+    data = asdict(event)
+    SessionEvent.objects.create(session_id=session.pk, seq=seq, type=event.type, at=now, data=data)
     session.last_seq, session.updated_at = seq, now
+    signals.event_recorded.send(sender=Session, session=session, seq=seq, type=event.type, at=now, data=data)
     transaction.on_commit(partial(wake_up, session.pk), robust=True)
     return seq
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .models import BackTest, Decision, Session
+    from .models import BackTest, Decision, Session, Suggestion
 
 
 class DomainError(Exception):
@@ -37,6 +37,24 @@ class SessionNotActive(DomainError):
 
 class StaleStep(DomainError):
     code = "stale_step"
+
+
+class QuestionOpen(StaleStep):
+    """Something else waits for a decision in this session: a session asks one question at a time."""
+
+    def __init__(self, suggestion: Suggestion) -> None:
+        super().__init__(
+            f"Suggestion {suggestion.n} (step {suggestion.step_index}, {suggestion.node_id}) is still open: wait for "
+            "its decision, or take it back."
+        )
+        self.suggestion = suggestion
+
+
+class IdempotencyMismatch(DomainError):
+    """The key was used for another request before."""
+
+    code = "idempotency_mismatch"
+    status = 422
 
 
 class DuplicateExecution(DomainError):

@@ -8,20 +8,20 @@ stays a plain synchronous one: login, permissions and throttling are its own, be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 from . import hub
-
-Message = dict[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
-Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+from .asgi import Application, Message, Receive, Send, no_body
 
 #: Set by a view on an answer without news, to the primary key of the session to wait for.
 HEADER = "X-Coachsite-Wait-For"
+#: Told to the view (as WSGI names it) when it is asked once more for the same caller. Nobody else can say so.
+ASKED_AGAIN = "HTTP_X_COACHSITE_ASKED_AGAIN"
+_ASKED_AGAIN_HEADER = b"x-coachsite-asked-again"
 MAX_WAIT_SECONDS = 60.0
+#: How many waiting polls ask the view again at once.
+TURNS = 3
 
 
 def wait_seconds(text: str | None) -> float:
@@ -37,22 +37,31 @@ def wait_seconds(text: str | None) -> float:
 class LongPoll:
     def __init__(self, application: Application) -> None:
         self.application = application
+        self._turns = asyncio.Semaphore(TURNS)
+        self._pending: dict[Any, asyncio.Future[tuple[list[Message], int | None]]] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        scope = {**scope, "headers": [pair for pair in scope["headers"] if not _says_asked_again(pair)]}
         query = parse_qs(scope.get("query_string", b"").decode("latin1"))
         try:
-            seconds = wait_seconds(query.get("wait", [""])[0])
+            seconds = wait_seconds(query.get("wait", [""])[-1])
         except ValueError:
             seconds = 0.0  # the view refuses it in words
-        if scope["method"] != "GET" or not seconds:
-            await self.application(scope, receive, send)
+        if scope["method"] == "GET" and seconds:
+            await self._wait(scope, receive, send, seconds)
             return
-        await self._wait(scope, receive, send, seconds)
+
+        async def pass_on(message: Message) -> None:
+            _take_out(message)
+            await send(message)
+
+        await self.application(scope, receive, pass_on)
 
     async def _wait(self, scope: dict[str, Any], receive: Receive, send: Send, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
         answer, session_pk = await self._ask(scope)
         if session_pk is not None:
+            scope = {**scope, "headers": [*scope["headers"], (_ASKED_AGAIN_HEADER, b"1")]}
             with hub.current().subscribe(session_pk) as news:
                 gone = asyncio.ensure_future(_disconnected(receive))
                 try:
@@ -65,11 +74,29 @@ class LongPoll:
                         if not waiting.done() or not waiting.result():
                             waiting.cancel()
                             break
-                        answer, session_pk = await self._ask(scope)
+                        answer, session_pk = await self._ask_again(scope)
                 finally:
                     gone.cancel()
         for message in answer:
             await send(message)
+
+    async def _ask_again(self, scope: dict[str, Any]) -> tuple[list[Message], int | None]:
+        """Asks with a few others at a time, so that many who wait leave room for who does not.
+
+        Who asks the very same while one such question has not begun yet shares its answer.
+        """
+        key = (scope["path"], scope.get("query_string"), tuple(scope["headers"]))
+        asked = self._pending.get(key)
+        if asked is None:
+            asked = self._pending[key] = asyncio.ensure_future(self._in_turn(key, scope))
+        answer, session_pk = await asyncio.shield(asked)
+        return [dict(message) for message in answer], session_pk
+
+    async def _in_turn(self, key: Any, scope: dict[str, Any]) -> tuple[list[Message], int | None]:
+        async with self._turns:
+            # From here on there may be news that this answer does not have.
+            del self._pending[key]
+            return await self._ask(scope)
 
     async def _ask(self, scope: dict[str, Any]) -> tuple[list[Message], int | None]:
         """The view's whole answer, and the session it would wait for (None when it has something to tell)."""
@@ -78,18 +105,24 @@ class LongPoll:
         async def keep(message: Message) -> None:
             answer.append(message)
 
-        async def empty_body() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.application(scope, no_body(), keep)
+        found = [_take_out(message) for message in answer]
+        return answer, next((int(value) for value in found if value is not None), None)
 
-        await self.application(scope, empty_body, keep)
-        session_pk = None
-        for message in answer:
-            if message["type"] == "http.response.start":
-                name = HEADER.lower().encode()
-                found = [value for key, value in message["headers"] if key.lower() == name]
-                message["headers"] = [(key, value) for key, value in message["headers"] if key.lower() != name]
-                session_pk = int(found[0]) if found else None
-        return answer, session_pk
+
+def _take_out(message: Message) -> bytes | None:
+    """Takes the view's word to this door out of an answer; nobody else is to see it."""
+    if message["type"] != "http.response.start":
+        return None
+    name = HEADER.lower().encode()
+    found: list[bytes] = [value for key, value in message["headers"] if key.lower() == name]
+    message["headers"] = [(key, value) for key, value in message["headers"] if key.lower() != name]
+    return found[0] if found else None
+
+
+def _says_asked_again(header: tuple[bytes, bytes]) -> bool:
+    # However it is spelled: WSGI makes underscores of dashes.
+    return header[0].lower().replace(b"_", b"-") == _ASKED_AGAIN_HEADER
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import Any, Self
 
 #: Far beyond any use; keeps a slip of the keyboard from becoming a number that nothing can show or count up to.
-_MOST = 1_000_000
+MOST = 1_000_000
 #: Closer to 0 or 1 than this, arithmetic and any number of decisions end.
-_LOWEST, _HIGHEST = 1e-9, 1 - 1e-9
+LOWEST, HIGHEST = 1e-9, 1 - 1e-9
 
 
 class InvalidPolicy(ValueError):
@@ -144,16 +144,16 @@ def _are_rates(rates: tuple[float, ...]) -> bool:
 
 
 def _are_runs(runs: tuple[int, ...]) -> bool:
-    return len(runs) == 2 and 0 < runs[0] < runs[1] <= _MOST
+    return len(runs) == 2 and 0 < runs[0] < runs[1] <= MOST
 
 
 #: What a value must satisfy (NaN satisfies nothing), and the same in words.
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "target": (lambda target: _LOWEST <= target <= _HIGHEST, "above 0 and below 1"),
-    "min_decisions": (lambda count: 1 <= count <= _MOST, f"from 1 to {_MOST:,}"),
+    "target": (lambda target: LOWEST <= target <= HIGHEST, "above 0 and below 1"),
+    "min_decisions": (lambda count: 1 <= count <= MOST, f"from 1 to {MOST:,}"),
     "confidence": (_is_confidence, "at least 0 and below 1"),
     "confidence_irreversible": (_is_confidence, "at least 0 and below 1"),
-    "min_demonstrations": (lambda count: 0 <= count <= _MOST, f"from 0 to {_MOST:,}"),
+    "min_demonstrations": (lambda count: 0 <= count <= MOST, f"from 0 to {MOST:,}"),
     "audit_rates": (_are_rates, "three shares from 0 to 1, none above the one before it"),
-    "audit_clean_runs": (_are_runs, f"two whole numbers from 1 to {_MOST:,}, the second above the first"),
+    "audit_clean_runs": (_are_runs, f"two whole numbers from 1 to {MOST:,}, the second above the first"),
 }

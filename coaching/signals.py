@@ -29,6 +29,9 @@ session_closed = Signal()
 #: A session is about to be deleted with all its decisions. Sent with `session`.
 session_deleting = Signal()
 
+#: An event was recorded. Sent with its `session`, `seq`, `type`, `at` and `data`, several times for each decision.
+event_recorded = Signal()
+
 # ---- after the commit
 
 #: A browser session has something to do without a person. Sent with `session_pk`; `coaching.tasks` listens.
@@ -36,6 +39,9 @@ session_needs_worker = Signal()
 
 #: A back-test waits to be run. Sent with `backtest_pk`; `coaching.tasks` listens.
 backtest_needs_worker = Signal()
+
+#: Webhook deliveries wait to be sent; `coaching.tasks` listens.
+webhooks_need_worker = Signal()
 
 #: A session has ended or was deleted: its browser may be closed. Sent with `session_id`; `coaching.tasks` listens.
 session_ended = Signal()

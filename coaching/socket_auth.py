@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from knox.auth import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
-from .longpoll import Application, Receive, Send
+from .asgi import Application, Receive, Send
 
 Scope = dict[str, Any]
 

@@ -8,9 +8,9 @@ from django.dispatch import receiver
 from django.utils import timezone
 from django_tasks import task
 
-from .actions import backtests
+from .actions import backtests, webhook_deliveries
 from .models import Session
-from .signals import backtest_needs_worker, session_ended, session_needs_worker
+from .signals import backtest_needs_worker, session_ended, session_needs_worker, webhooks_need_worker
 
 
 @task()
@@ -50,3 +50,15 @@ def run_backtest(backtest_pk: int) -> None:
 @receiver(backtest_needs_worker)
 def _enqueue_backtest(backtest_pk: int, **_: Any) -> None:
     run_backtest.enqueue(backtest_pk)
+
+
+@task()
+def send_webhooks() -> None:
+    from .execution.lease import this_process  # noqa: PLC0415
+
+    webhook_deliveries.send_due(sender=this_process())
+
+
+@receiver(webhooks_need_worker)
+def _enqueue_webhooks(**_: Any) -> None:
+    send_webhooks.enqueue()

@@ -1,4 +1,4 @@
-"""The doors of one web process: HTTP and sockets.
+"""The doors of one web process: HTTP, agents by the Model Context Protocol, and sockets.
 
 HTTP runs as one synchronous call on a small fixed pool of threads, so that each keeps its database connection: stock
 Django under ASGI makes a thread and a connection per request (see docs/decisions/0002-http-on-a-thread-pool.md).
@@ -19,16 +19,22 @@ from a2wsgi import WSGIMiddleware  # noqa: E402
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
-from coaching.longpoll import Application, LongPoll  # noqa: E402
+from coaching.asgi import Application  # noqa: E402
+from coaching.exports.flow import Flow  # noqa: E402
+from coaching.longpoll import LongPoll  # noqa: E402
+from coaching.mcp.door import McpDoor  # noqa: E402
 from coaching.routing import websocket_application  # noqa: E402
-from coachsite.bodies import KnownLength  # noqa: E402
+from coachsite.bodies import KnownLength, NoBodyForHead  # noqa: E402
 
 HTTP_THREADS = 8
 
-http = LongPoll(cast("Application", WSGIMiddleware(cast("Any", django_application), workers=HTTP_THREADS)))
+pool = cast("Application", WSGIMiddleware(cast("Any", django_application), workers=HTTP_THREADS))
+http = Flow(LongPoll(pool), prefixes=["/api/v1/export/"])
 application = ProtocolTypeRouter(
     {
-        "http": KnownLength(http, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
+        "http": NoBodyForHead(
+            McpDoor(KnownLength(http, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE), limit=settings.MAX_BODY_BYTES)
+        ),
         "websocket": websocket_application,
     }
 )

@@ -1,10 +1,10 @@
-"""Request bodies that come in chunks, without saying their length."""
+"""Bodies: of requests that do not say their length, and of answers that must have none."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from coaching.longpoll import Application, Message, Receive, Send
+from coaching.asgi import Application, Message, Receive, Send
 
 
 class KnownLength:
@@ -45,3 +45,25 @@ class KnownLength:
             if not message.get("more_body"):
                 break
         return bytes(body)
+
+
+class NoBodyForHead:
+    """Answers to HEAD have no body: the server drops only the first piece of one, and the next would be taken for
+    another answer.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["method"] != "HEAD":
+            await self.application(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] != "http.response.body":
+                await send(message)
+            elif not message.get("more_body"):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await self.application(scope, receive, without_body)

@@ -28,6 +28,13 @@ def _flag(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} must be 1 or 0, not {text!r}.")
 
 
+def _number(name: str, *, default: int) -> int:
+    text = env.str(name, default=str(default)).strip()
+    if not text.isdecimal():
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {text!r}.")
+    return int(text)
+
+
 def _data_folder() -> Path:
     folder = Path(env.str("COACHSITE_DATA", default=str(BASE_DIR / "var"))).expanduser().resolve()
     try:
@@ -159,6 +166,7 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+
 REDIS_URL = env.str("REDIS_URL", default="")
 if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
     raise ImproperlyConfigured("REDIS_URL must start with redis://, rediss:// or unix://.")
@@ -170,6 +178,10 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 }
+
+if REDIS_URL:
+    # What is counted of callers is counted once for all web processes.
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []}}
 COACHSITE_WORKER_COMMAND = ["db_worker", "--queue-name", "*", "--interval", "0.1", "--no-startup-delay", "--no-reload"]
@@ -205,7 +217,12 @@ MEDIA_ROOT = DATA_DIR / "media"
 # Recordings and screenshots may be 10 MiB; every other body is held to 1 MiB by the door it comes through.
 MAX_BODY_BYTES = 1024 * 1024
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES + 64 * 1024
+# A picture comes as base64 in JSON, which is a third longer.
+MAX_QUESTION_BYTES = MAX_UPLOAD_BYTES * 4 // 3 + 64 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_QUESTION_BYTES
+
+# Requests to the API per minute and token (or person); 0 for any number.
+COACHSITE_API_RATE = _number("COACHSITE_API_RATE", default=6000)
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -226,13 +243,21 @@ DRF_STANDARDIZED_ERRORS = {"EXCEPTION_HANDLER_CLASS": "coaching.api.errors.Excep
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Token", "TOKEN_TTL": None, "TOKEN_PREFIX": "coach_"}
 SPECTACULAR_SETTINGS = {
     "TITLE": "coachsite",
-    "DESCRIPTION": "Coach an automation, step by step, until it may run alone.",
+    "DESCRIPTION": (
+        "Coach an automation, step by step, until it may run alone.\n\n"
+        "Of all texts and names in a body: no NUL characters, no half characters (lone surrogates), no name twice in "
+        "one object, at most 50 levels."
+    ),
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "coaching.api.schema.put_together",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "Level": "coaching.models.Level",
         "DecisionKind": "coaching.models.Decision.Kind",
@@ -240,6 +265,7 @@ SPECTACULAR_SETTINGS = {
         "SuggestionStatus": "coaching.models.Suggestion.Status",
         "PackStatus": "coaching.models.CorrectionPack.Status",
         "BackTestStatus": "coaching.models.BackTest.Status",
+        "DeliveryStatus": "coaching.models.WebhookDelivery.Status",
     },
 }
 
@@ -279,6 +305,30 @@ BROWSER_PROFILES = DATA_DIR / "browsers"
 BROWSER_VIEWPORT = (1280, 720)
 # Longer than any call to a browser may take (120 s), so that only a dead worker loses its lease.
 LEASE_SECONDS = 180
+
+
+def _seconds(name: str, default: list[float]) -> list[float]:
+    texts = env.list(name, default=None)
+    if texts is None:
+        return default
+    try:
+        seconds = [float(text) for text in texts]
+    except ValueError:
+        seconds = []
+    if not seconds or not all(0 <= each <= 7 * 24 * 3600 for each in seconds):
+        raise ImproperlyConfigured(f"{name} must be numbers of seconds with commas between them, such as 5,30,120.")
+    return seconds
+
+
+# How long after each failure a webhook is tried again, about a day in all; and how long its deliveries are kept.
+WEBHOOK_RETRY_SECONDS = _seconds(
+    "COACHSITE_WEBHOOK_RETRY_SECONDS", [5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800]
+)
+WEBHOOK_KEEP_DAYS = 30
+WEBHOOK_CONNECT_SECONDS = 5
+WEBHOOK_TOTAL_SECONDS = 15
+# How many workers may send webhooks at a time, each several at once: the others are there for sessions.
+WEBHOOK_SENDERS = 1
 
 LOGGING = {
     "version": 1,

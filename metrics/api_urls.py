@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from . import api
+from . import api, exports
 
 urlpatterns: list[URLPattern] = [
     path("workflows/<slug:workflow_id>/metrics/", api.WorkflowMetrics.as_view(), name="api-workflow-metrics"),
@@ -12,4 +12,5 @@ urlpatterns: list[URLPattern] = [
     path("workflows/<slug:workflow_id>/demote/", api.Demote.as_view(), name="api-demote"),
     path("workflows/<slug:workflow_id>/policy/", api.AutonomyPolicy.as_view(), name="api-policy"),
     path("metrics/", api.Metrics.as_view(), name="api-metrics"),
+    path("export/metrics/", exports.ExportMetrics.as_view(), name="api-export-metrics"),
 ]

@@ -60,6 +60,8 @@ def of_decisions(decisions: QuerySet[Decision]) -> Iterator[Made]:
 
 def from_decisions(decisions: Iterable[Made], into: Contributions) -> None:
     for made in decisions:
+        if made.unattended and made.kind != Decision.Kind.ACCEPT:
+            continue  # nobody answered in time: neither a person's decision nor one that needed none
         counter = "unattended" if made.unattended else COUNTERS[made.kind]
         _add_activity(into, made.workflow_id, made.timestamp, {counter: 1})
         if made.unattended:

@@ -18,6 +18,7 @@ from coaching.api.serializers_sessions import ByStatusSerializer
 from coaching.evidence import Standing
 from coaching.models import Level, LevelChange, Risk
 from coaching.models.workflow import NODE_ID_LENGTH
+from coaching.policy import HIGHEST, LOWEST, MOST
 from coaching.recordings import MAX_STEPS
 
 from .overview import DEFAULT_DAYS, MAX_DAYS, Day
@@ -151,20 +152,9 @@ class PolicySerializer(serializers.Serializer[Any]):
     auto_promote = serializers.BooleanField(help_text="Reversible steps need no owner's confirmation.")
 
 
-class StrictNumber(serializers.FloatField):
-    """A number, and not true or false, which the library would read as 1 and 0."""
-
-    def to_internal_value(self, data: Any) -> float:
-        if isinstance(data, bool):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class StrictWhole(serializers.IntegerField):
-    def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool):
-            self.fail("invalid")
-        return super().to_internal_value(data)
+@extend_schema_field({"type": "number", "format": "double", "minimum": 0, "maximum": 1, "exclusiveMaximum": True})
+class ConfidenceField(serializers.FloatField):
+    """At least 0 and below 1; the policy checks it."""
 
 
 def _or_default(field: type[serializers.Field[Any, Any, Any, Any]], **options: Any) -> Any:
@@ -172,15 +162,27 @@ def _or_default(field: type[serializers.Field[Any, Any, Any, Any]], **options: A
 
 
 class PolicyChanges(StrictSerializer):
-    """Checked for its types here, and for its sense by the policy itself. null: the site's default."""
+    """What is given is changed; null: the site's default. The policy itself checks what goes together."""
 
-    target = _or_default(StrictNumber)
-    min_decisions = _or_default(StrictWhole)
-    confidence = _or_default(StrictNumber)
-    confidence_irreversible = _or_default(StrictNumber)
-    min_demonstrations = _or_default(StrictWhole)
-    audit_rates = _or_default(serializers.ListField, child=StrictNumber(), min_length=3, max_length=3)
-    audit_clean_runs = _or_default(serializers.ListField, child=StrictWhole(), min_length=2, max_length=2)
+    target = _or_default(serializers.FloatField, min_value=LOWEST, max_value=HIGHEST)
+    min_decisions = _or_default(serializers.IntegerField, min_value=1, max_value=MOST)
+    confidence = _or_default(ConfidenceField)
+    confidence_irreversible = _or_default(ConfidenceField)
+    min_demonstrations = _or_default(serializers.IntegerField, min_value=0, max_value=MOST)
+    audit_rates = _or_default(
+        serializers.ListField,
+        child=serializers.FloatField(min_value=0, max_value=1),
+        min_length=3,
+        max_length=3,
+        help_text="None above the one before it.",
+    )
+    audit_clean_runs = _or_default(
+        serializers.ListField,
+        child=serializers.IntegerField(min_value=1, max_value=MOST),
+        min_length=2,
+        max_length=2,
+        help_text="The second above the first.",
+    )
     auto_promote = _or_default(serializers.BooleanField)
 
 

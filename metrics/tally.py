@@ -63,7 +63,8 @@ def after_decision(tally: Tally, decided: Decided, policy: Policy) -> Tally:
     evidence.
     """
     if not decided.by_person:
-        return replace(tally, unattended=tally.unattended + 1)
+        # Where nobody answered in time, a person was needed after all.
+        return replace(tally, unattended=tally.unattended + 1) if decided.kind == "accept" else tally
     counter = COUNTERS[decided.kind]
     tally = replace(tally, **{counter: getattr(tally, counter) + 1})
     # What was accepted with a person's help says nothing about running without one.

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from .. import signals
 from ..exceptions import IllegalTransition
-from ..models import BackTest, BackTestFinding, Decision, PackVersion, Workflow
+from ..models import BackTest, BackTestFinding, Decision, PackVersion, Suggestion, Workflow
 from ..packs import Applied, Rule, Situation, Verdict, apply_rules, judge
 from ..packs.changes import canonical
 from .corrections import why_not_to_perform
@@ -160,7 +160,7 @@ class _Replay:
             places |= Q(session__workflow__workflow_id=workflow_id, node_id__in=names)
         if keys := {rule.target_key for rule in self.touching if rule.anywhere and rule.target_key}:
             places |= Q(suggestion__target_key__in=keys)
-        return Decision.objects.filter(places, suggestion__isnull=False)
+        return Decision.objects.filter(places, suggestion__status=Suggestion.Status.DECIDED)
 
     def batches(self) -> Iterator[list[_Row]]:
         """The decisions as rows. Each batch is a query of its own: with one read all along, SQLite would refuse to
@@ -224,7 +224,8 @@ class _Row(NamedTuple):
     @property
     def situation(self) -> Situation:
         # A pack may have put another kind of action in place of the step's own.
-        own_type = self.action_type if self.unchanged_action is None else str(self.original.get("type") or "")
+        replaced = self.unchanged_action is not None and self.executor == Workflow.Executor.BROWSER
+        own_type = str(self.original.get("type") or "") if replaced else self.action_type
         return Situation(
             workflow_id=self.workflow_id, node_id=self.node_id, action_type=own_type, target_key=self.target_key
         )

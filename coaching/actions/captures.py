@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import jsonpatch
+from functools import partial
+
 from django.db.models import F
 
 from ..models import Correction, CorrectionMade, Decision, Suggestion
 from ..packs import changes_between, digest, target_print
-from ..packs.changes import changes_as_json
+from ..packs.changes import changes_as_json, patch_between
 from ..recordings import names_in
 
 
@@ -28,7 +29,7 @@ def capture(decision: Decision, suggestion: Suggestion) -> Correction | None:
         if names_in(changes_as_json(changes)) - known:
             return None
     # A pack may have put another kind of action in place of the step's own.
-    by_pack = suggestion.unchanged_action is not None
+    by_pack = suggestion.unchanged_action is not None and session.workflow.is_browser
     action_type = str(original.get("type") or "") if by_pack else suggestion.action_type
     target = target_print(original, str(suggestion.page.get("url") or ""))
     correction, created = Correction.objects.get_or_create(
@@ -42,7 +43,7 @@ def capture(decision: Decision, suggestion: Suggestion) -> Correction | None:
             "target_key": target.key(action_type),
             "original": original,
             "corrected": decision.correction,
-            "difference": jsonpatch.make_patch(original, decision.correction).patch,
+            "difference": partial(patch_between, original, decision.correction),
             "changes": changes_as_json(changes),
             "first_at": decision.timestamp,
             "last_at": decision.timestamp,

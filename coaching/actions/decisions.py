@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-import jsonpatch
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, Value
@@ -19,6 +18,7 @@ from .. import events, signals
 from ..exceptions import AlreadyDecided, DomainError, InvalidInput, NotAuto, SessionNotActive, StaleStep
 from ..models import Decision, Level, Session, Step, Suggestion
 from ..models.session import MAX_STEPS
+from ..packs.changes import patch_between
 from .autonomy import begin_coaching
 from .captures import capture
 from .corrections import describe_correction, keep_correction
@@ -27,7 +27,7 @@ from .holding import hold
 from .naming import name_of
 from .pack_use import judge_use
 from .secrecy import without_secrets
-from .workflows import step_named
+from .workflows import step_in_words, step_named
 
 Kind = Decision.Kind
 Status = Session.Status
@@ -84,8 +84,30 @@ def decide(suggestion: Suggestion, answer: Answer, *, by: User | None) -> Decisi
         correction = keep_correction(suggestion, answer.correction)
         if answer.decision == Kind.CORRECT:
             _check_that_it_corrects(suggestion, correction)
-        decision = _write_decision(suggestion, answer, correction, by=by, now=now)
+        step = _step_of(suggestion)
+        if by is None and (step is None or step.level != Level.AUTO):
+            raise NotAuto(f"Step “{suggestion.node_id}” does not run alone any more.")
+        decision = _write_decision(suggestion, answer, correction, step=step, by=by, now=now)
         _after_decision(suggestion, decision)
+    return decision
+
+
+def decide_unanswered(suggestion: Suggestion, kind: str) -> Decision:
+    """What the policy decides where nobody has answered in time: `reject` or `skip`, which is no evidence of anything.
+
+    Must run in the transaction that closes the suggestion, its session held.
+    """
+    answer = Answer(decision=kind, feedback="Nobody answered in time.")
+    Suggestion.objects.filter(pk=suggestion.pk).update(outcome=Suggestion.Outcome.NOT_PERFORMED)
+    decision = _write_decision(suggestion, answer, None, step=_step_of(suggestion), by=None, now=timezone.now())
+    _announce(
+        suggestion.session,
+        decision,
+        n=suggestion.n,
+        description=suggestion.description,
+        current_step_index=_reached(suggestion.step_index),
+    )
+    _add_evidence(suggestion.session, decision, in_trouble=False)
     return decision
 
 
@@ -110,14 +132,12 @@ def _write_decision(
     answer: Answer,
     correction: dict[str, Any] | None,
     *,
+    step: Step | None,
     by: User | None,
     now: datetime,
 ) -> Decision:
-    difference = [] if correction is None else jsonpatch.make_patch(suggestion.action, correction).patch
+    difference = [] if correction is None else patch_between(suggestion.action, correction)
     asked_a_person = by is not None
-    step = _step_of(suggestion)
-    if by is None and (step is None or step.level != Level.AUTO):
-        raise NotAuto(f"Step “{suggestion.node_id}” does not run alone any more.")
     return Decision.objects.create(
         step=step,
         step_version_id=suggestion.step_version_id or (step.current_id if step else None),
@@ -154,7 +174,7 @@ def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
         decision,
         n=suggestion.n,
         description=describe_correction(suggestion, decision.correction),
-        current_step_index=suggestion.step_index + 1,
+        current_step_index=_reached(suggestion.step_index),
         coaching_ms=F("coaching_ms") + min(decision.latency_ms or 0, LONGEST_THOUGHT_MS),
     )
     in_trouble = suggestion.asked_because == Suggestion.AskedBecause.TROUBLE
@@ -167,6 +187,11 @@ def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
         transaction.on_commit(
             partial(signals.session_needs_worker.send, sender=Session, session_pk=session.pk), robust=True
         )
+
+
+def _reached(step_index: int) -> Greatest:
+    """The next step after this one: a program that goes back to an earlier step has not lost the later ones."""
+    return Greatest("current_step_index", Value(step_index + 1))
 
 
 def _add_evidence(session: Session, decision: Decision, *, in_trouble: bool) -> None:
@@ -240,8 +265,8 @@ def record_decision(
             unattended=alone,
             user=decider,
         )
-        reached = Greatest("current_step_index", Value(step_index + 1))
-        _announce(session, decision, n=None, description=f"{action_type} {node_id}", current_step_index=reached)
+        words = step_in_words(action_type, node_id)
+        _announce(session, decision, n=None, description=words, current_step_index=_reached(step_index))
         _add_evidence(session, decision, in_trouble=False)
         if execution_success is not None:
             add_outcome(decision)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.files.base import ContentFile
@@ -18,6 +18,7 @@ from .corrections import describe_correction
 from .facts import add_outcome
 from .holding import hold
 from .pack_use import Proposed, note_use
+from .pictures import kind_of
 
 Outcome = Suggestion.Outcome
 Status = Suggestion.Status
@@ -43,6 +44,9 @@ class Proposal:
     screenshot: bytes | None = None
     step_version: StepVersion | None = None
     target_key: str = ""
+    expires_at: datetime | None = None
+    on_expiry: str = Suggestion.OnExpiry.PAUSE
+    reference: str = ""
     #: What packs have made of it; None where none was asked.
     packs: Proposed | None = None
 
@@ -66,13 +70,15 @@ def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | 
             for name in (
                 "step_index", "node_id", "action_type", "action", "description", "risk", "confidence",
                 "rationale", "provenance", "asked_because", "error", "target", "page", "target_key",
-                "unchanged_action",
+                "unchanged_action", "expires_at", "on_expiry",
+                "reference",
             )
         },
     )  # fmt: skip
     if proposal.screenshot:
         # Written before the transaction, so that the database is not held while the disk is busy.
-        name = f"{session.session_id}/{proposal.step_index}.png"
+        kind = kind_of(proposal.screenshot) or "png"
+        name = f"{session.session_id}/{proposal.step_index}.{kind}"
         suggestion.screenshot.save(name, ContentFile(proposal.screenshot), save=False)
     try:
         with transaction.atomic():
@@ -167,7 +173,9 @@ def record_outcome(
         success = {Outcome.PERFORMED: True, Outcome.FAILED: False}.get(outcome)
         decision = Decision.objects.select_related("session").get(suggestion=suggestion)
         ongoing = Session.objects.ongoing().filter(pk=suggestion.session_id).exists()
-        back = ongoing and outcome != Outcome.PERFORMED
+        # A program that has asked about something else since has gone on.
+        gone_on = Suggestion.objects.filter(session=suggestion.session_id, n__gt=suggestion.n).exists()
+        back = ongoing and outcome != Outcome.PERFORMED and not gone_on
         again = {"current_step_index": suggestion.step_index} if back else {}
         events.record_event(suggestion.session, _outcome_event(suggestion, outcome, error, took), **again)
         if success is not None:

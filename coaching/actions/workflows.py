@@ -15,6 +15,7 @@ from django.utils import timezone
 from .. import evidence, signals
 from ..exceptions import IllegalTransition, InvalidInput
 from ..models import Recording, Risk, Session, Step, StepVersion, Variable, Workflow
+from ..models.session import MAX_STEPS
 from ..recordings import (
     CompiledWorkflow,
     ImportNote,
@@ -244,7 +245,7 @@ def _checked_spec(
     except RecordingError as error:
         raise InvalidInput(f"Step {index + 1}: {error}", field="steps") from None
     action_type = str(action["type"] if workflow.is_browser else step.get("action_type") or "")
-    described = describe(action) if workflow.is_browser else f"{action_type} {step['node_id']}".strip()
+    described = describe(action) if workflow.is_browser else step_in_words(action_type, step["node_id"])
     return StepSpec(
         node_id=step["node_id"],
         action_type=action_type,
@@ -252,6 +253,15 @@ def _checked_spec(
         description=step.get("description") or described,
         risk=step.get("risk") or _risk_of(workflow, action, known=known, before=before),
         supported=not workflow.is_browser or action_type != "customStep",
+    )
+
+
+def step_in_words(action_type: str, node_id: str) -> str:
+    """A step of an outside program: its name, and what it does where the name does not say so already."""
+    return (
+        node_id
+        if slug_of(action_type, otherwise="") in {slug_of(node_id, otherwise=""), ""}
+        else f"{action_type} {node_id}"
     )
 
 
@@ -346,10 +356,15 @@ def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
     return step.version
 
 
-def step_named(workflow: Workflow, node_id: str, *, action_type: str, action: Mapping[str, Any]) -> Step:
-    """The step of an external workflow with this name; it comes into being when it is named for the first time."""
+def step_named(
+    workflow: Workflow, node_id: str, *, action_type: str, action: Mapping[str, Any], risk: str | None = None
+) -> Step:
+    """The step of an external workflow with this name; it comes into being when it is named for the first time.
+
+    One that was removed is back. Raises `InvalidInput` when the workflow has too many.
+    """
     step = workflow.steps.select_related("current").filter(node_id=node_id).first()
-    if step:
+    if step and step.step_index is not None:
         return step
     with transaction.atomic():
         Workflow.objects.filter(pk=workflow.pk).update(updated_at=timezone.now())
@@ -358,9 +373,14 @@ def step_named(workflow: Workflow, node_id: str, *, action_type: str, action: Ma
             node_id=node_id,
             defaults={"step_index": _next_index(workflow)},
         )
+        if step.step_index is None:
+            step.step_index = _next_index(workflow)
+            step.save(update_fields=["step_index"])
         if created:
             spec = _checked_spec(
-                workflow, step.step_index or 0, {"node_id": node_id, "action_type": action_type, "action": action}
+                workflow,
+                step.step_index or 0,
+                {"node_id": node_id, "action_type": action_type, "action": action, "risk": risk},
             )
             add_version(step, spec, by=None)
             settle_levels(workflow)
@@ -369,6 +389,11 @@ def step_named(workflow: Workflow, node_id: str, *, action_type: str, action: Ma
 
 def _next_index(workflow: Workflow) -> int:
     last = workflow.steps.aggregate(last=Max("step_index"))["last"]
+    if last is not None and last + 1 >= MAX_STEPS:
+        raise InvalidInput(
+            f"This workflow has {MAX_STEPS} steps already: name the kind of step, not each single case.",
+            field="node_id",
+        )
     return 0 if last is None else last + 1
 
 

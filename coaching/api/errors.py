@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.http import UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from drf_standardized_errors.handler import ExceptionHandler as StandardHandler
 from rest_framework.exceptions import APIException, ErrorDetail, NotFound, ParseError, ValidationError
 from rest_framework.settings import api_settings
@@ -18,6 +19,7 @@ from ..exceptions import (
     DuplicateExecution,
     InvalidInput,
     NotReady,
+    QuestionOpen,
     UndecidedConflicts,
 )
 
@@ -50,7 +52,7 @@ class ExceptionHandler(StandardHandler):
             return NotFound()
         if isinstance(exc, RequestDataTooBig):
             return TooLarge(getattr(self.context["view"], "max_body", settings.MAX_BODY_BYTES))
-        if isinstance(exc, SuspiciousOperation | UnreadablePostError):
+        if isinstance(exc, SuspiciousOperation | UnreadablePostError | MultiPartParserError):
             return ParseError("The body cannot be read.")
         converted: Exception = super().convert_known_exceptions(exc)
         return converted
@@ -63,16 +65,26 @@ class ExceptionHandler(StandardHandler):
 
 def _conflicting(error: Exception) -> dict[str, Any]:
     from .serializers_packs import BackTestSerializer, pairs_json  # noqa: PLC0415 - they need settings
-    from .serializers_sessions import DecisionSerializer, SessionSerializer  # noqa: PLC0415 - they need settings
+    from .serializers_sessions import (  # noqa: PLC0415 - they need settings
+        DecisionSerializer,
+        SessionSerializer,
+        SuggestionSerializer,
+    )
 
-    if isinstance(error, DuplicateExecution):
-        return {"session": SessionSerializer(error.session).data}
-    if isinstance(error, AlreadyDecided):
-        return {"decision": DecisionSerializer(error.decision).data}
-    if isinstance(error, NotReady):
-        return {"unmet": error.unmet}
-    if isinstance(error, BreaksAccepted):
-        return {"backtest": BackTestSerializer(error.backtest).data}
-    if isinstance(error, UndecidedConflicts):
-        return {"conflicts": pairs_json(error.conflicts)}
-    return {}
+    beside: dict[str, Any]
+    match error:
+        case DuplicateExecution():
+            beside = {"session": SessionSerializer(error.session).data}
+        case QuestionOpen():
+            beside = {"suggestion": SuggestionSerializer(error.suggestion).data}
+        case AlreadyDecided():
+            beside = {"decision": DecisionSerializer(error.decision).data}
+        case NotReady():
+            beside = {"unmet": error.unmet}
+        case BreaksAccepted():
+            beside = {"backtest": BackTestSerializer(error.backtest).data}
+        case UndecidedConflicts():
+            beside = {"conflicts": pairs_json(error.conflicts)}
+        case _:
+            beside = {}
+    return beside

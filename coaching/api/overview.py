@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from ..events import stream
 from ..longpoll import HEADER
 from ..models import Session, Suggestion
+from ..models.suggestion import INBOX_ORDER
 from ..roles import VIEW
-from .pagination import DEFAULT_LIMIT, MAX_LIMIT
+from .pagination import PageQuery, page
 from .serializers import QuerySerializer, WaitField
-from .serializers_sessions import EventsSerializer, InboxSerializer, StatisticsSerializer
+from .serializers_sessions import EventsSerializer, InboxItemSerializer, InboxSerializer, StatisticsSerializer
 from .views import ApiView, session_or_404
 
 MAX_EVENTS = 1000
@@ -29,12 +30,6 @@ class EventQuery(QuerySerializer):
         min_value=1, max_value=MAX_EVENTS, default=MAX_EVENTS, help_text="How many to return."
     )
     wait = WaitField()
-
-
-class InboxQuery(QuerySerializer):
-    limit = serializers.IntegerField(
-        min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="How many to return."
-    )
 
 
 class Events(ApiView):
@@ -82,14 +77,17 @@ class Inbox(ApiView):
         operation_id="inbox_list",
         summary="List what waits for you",
         description=(
-            "Open suggestions of active sessions that you may decide: irreversible steps first, then the oldest."
+            "Open suggestions of active sessions that you may decide: irreversible steps first, then the oldest. In "
+            "pages; `count` is how many there are in all."
         ),
         tags=["Overview"],
-        parameters=[InboxQuery],
+        parameters=[PageQuery],
         responses=InboxSerializer,
     )
     def get(self, request: Request) -> Response:
-        asked = InboxQuery.read(request)
         waiting = Suggestion.objects.for_inbox(self.user)
-        inbox = {"count": waiting.count(), "results": waiting[: asked["limit"]]}
-        return Response(InboxSerializer(inbox).data)
+
+        def serialize(rows: Any) -> Any:
+            return InboxItemSerializer(rows, many=True).data
+
+        return Response({"count": waiting.count(), **page(waiting, request, serialize, by=INBOX_ORDER)})

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from ..actions.correction_packs import export, import_pack, merge, preview_import
 from ..models import CorrectionPack, PackVersion
+from ..packs import PackDocument, PackItem, export_pack
 from ..roles import REVIEW_PACKS, VIEW
 from .errors import TooLarge
 from .packs import TAGS, answer, pack_or_404
@@ -57,6 +58,18 @@ UNDECIDED = error_example(
     "1 corrections contradict each other: say for each which one holds.",
     status=409,
     conflicts=[{"ours": _correction(3, "45"), "theirs": _correction(1, "45.00")}],
+)
+
+
+FILE = export_pack(
+    PackDocument(
+        pack_id="release-2",
+        name="Release 2",
+        description="",
+        scope=CorrectionPack.Scope.STEP.value,
+        version=1,
+        items=(PackItem.from_json(_correction(1, "45.00")),),
+    )
 )
 
 
@@ -108,7 +121,12 @@ class ImportPack(ApiView):
         parameters=[PackImportQuery],
         request={"multipart/form-data": PackFileInput, "application/json": {"type": "object"}},
         responses={200: PreviewSerializer, 201: PackSerializer, 409: NEEDS_CHOICES},
-        examples=[UNDECIDED],
+        examples=[
+            UNDECIDED,
+            OpenApiExample(
+                "An exported pack as the body", value=FILE, request_only=True, media_type="application/json"
+            ),
+        ],
     )
     def post(self, request: Request) -> Response:
         query = PackImportQuery(data=request.query_params.dict())

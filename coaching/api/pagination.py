@@ -20,6 +20,9 @@ Row = TypeVar("Row", bound=Model)
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
+#: Characters: the longest name that a list is ordered by, escaped.
+MAX_CURSOR = 4000
+NO_CURSOR = "This cursor did not come from a page of this list."
 _LARGEST_KEY = 2**63 - 1
 
 
@@ -29,8 +32,13 @@ class PageQuery(QuerySerializer):
     limit = serializers.IntegerField(
         min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="How many to return."
     )
-    cursor = serializers.CharField(
-        required=False, help_text="Where the page begins; taken from `next` of the page before."
+    cursor = serializers.RegexField(
+        r"^[A-Za-z0-9_-]+={0,2}\Z",
+        max_length=MAX_CURSOR,
+        required=False,
+        trim_whitespace=False,
+        help_text="Where the page begins; taken from `next` of the page before.",
+        error_messages={"invalid": NO_CURSOR},
     )
 
 
@@ -39,49 +47,57 @@ def page(
     request: Request,
     serialize: Callable[[Sequence[Row]], Any],
     *,
-    by: str = "",
+    by: str | tuple[str, ...] = (),
     descending: bool = False,
 ) -> dict[str, Any]:
-    """`{next, results}`: rows ordered by the column `by` and then by key, from the cursor on.
+    """`{next, results}`: rows ordered by the columns `by` and then by key, from the cursor on.
 
     `next` is the address of the following page, null on the last. Raises `ValidationError` for a bad limit or cursor.
     """
     asked = PageQuery.read(request)
     sign, compare = ("-", "lt") if descending else ("", "gt")
-    rows = queryset.order_by(*([sign + by] if by else []), f"{sign}pk")
+    columns = (by,) if isinstance(by, str) else by
+    rows = queryset.order_by(*[sign + column for column in columns], f"{sign}pk")
     if "cursor" in asked:
-        value, key = _decode(asked["cursor"], by)
+        values, key = _decode(asked["cursor"], columns)
         further = Q(**{f"pk__{compare}": key})
-        if by:
+        for column, value in reversed([*zip(columns, values, strict=True)]):
             # As "not before" and "further": so the database walks the index from there instead of merging two scans.
-            rows = rows.filter(Q(**{f"{by}__{compare}e": value}))
-            further |= Q(**{f"{by}__{compare}": value})
+            further = Q(**{f"{column}__{compare}e": value}) & (Q(**{f"{column}__{compare}": value}) | further)
         rows = rows.filter(further)
     found = list(rows[: asked["limit"] + 1])
     shown = found[: asked["limit"]]
     more = len(found) > len(shown)
-    return {"next": _next(request, shown[-1], by) if more else None, "results": serialize(shown)}
+    return {"next": _next(request, shown[-1], columns) if more else None, "results": serialize(shown)}
 
 
-def _next(request: Request, last: Model, by: str) -> str:
-    value = getattr(last, by) if by else None
-    place = json.dumps([value.isoformat() if isinstance(value, datetime) else value, last.pk])
+def _next(request: Request, last: Model, columns: Sequence[str]) -> str:
+    values = [getattr(last, column) for column in columns]
+    place = json.dumps([*values, last.pk], default=datetime.isoformat)
     cursor = urlsafe_b64encode(place.encode()).decode()
     return replace_query_param(request.build_absolute_uri(), "cursor", cursor)
 
 
-def _decode(cursor: str, by: str) -> tuple[Any, int]:
+def _decode(cursor: str, columns: Sequence[str]) -> tuple[list[Any], int]:
     try:
-        value, key = json.loads(urlsafe_b64decode(cursor.encode("ascii")))
-        if by.endswith("_at"):
-            moment = parse_datetime(value)
-            value = moment.astimezone(UTC) if moment and moment.tzinfo else None
-            valid = value is not None
-        else:
-            valid = value is None if not by else isinstance(value, str) and b"\0" not in value.encode()
-        valid = valid and type(key) is int and 0 <= key <= _LARGEST_KEY
+        *given, key = json.loads(urlsafe_b64decode(cursor.encode("ascii")))
+        values = [_value(text, column) for text, column in zip(given, columns, strict=True)]
+        valid = type(key) is int and 0 <= key <= _LARGEST_KEY
     except (ValueError, TypeError, OverflowError, RecursionError):
         valid = False
     if not valid:
-        raise serializers.ValidationError({"cursor": "This cursor did not come from a page of this list."})
-    return value, key
+        raise serializers.ValidationError({"cursor": NO_CURSOR})
+    return values, key
+
+
+def _value(given: Any, column: str) -> Any:
+    """A column's value out of a cursor: a moment where its name ends so, a rank, else a text. Raises `ValueError`."""
+    if column.endswith("_at"):
+        moment = parse_datetime(given)
+        if moment is None or moment.tzinfo is None:
+            raise ValueError("no moment")
+        return moment.astimezone(UTC)
+    expected = int if column.endswith("_rank") else str
+    if type(given) is not expected or b"\0" in str(given).encode():
+        raise ValueError("no such value")
+    return given

@@ -11,6 +11,10 @@ from rest_framework.parsers import BaseParser, JSONParser
 
 from ..recordings.document import RecordingError, check_json
 
+#: Reading takes time by the number of values, which in a small body can be large.
+MAX_VALUES = 200_000
+_BEGINNINGS = (b",", b"[", b"{")
+
 
 class StrictJSONParser(JSONParser):
     """JSON that every database and every client can hold.
@@ -22,8 +26,11 @@ class StrictJSONParser(JSONParser):
     def parse(
         self, stream: IO[Any], _media_type: str | None = None, _parser_context: Mapping[str, Any] | None = None
     ) -> Any:
+        body = stream.read()
+        if sum(map(body.count, _BEGINNINGS)) > MAX_VALUES:
+            raise ParseError(f"The body holds more than {MAX_VALUES} values.")
         try:
-            value = json.loads(stream.read().decode(), object_pairs_hook=_object, parse_constant=_constant)
+            value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant)
             check_json(value, "The body")
         except RecordingError as error:
             raise ParseError(str(error)) from None

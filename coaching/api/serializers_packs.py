@@ -31,10 +31,12 @@ from .pagination import PageQuery
 from .serializers import (
     LONG_TEXT,
     MAX_COUNT,
+    NOTHING_SAID,
     ErrorSerializer,
     JSONObject,
     Moment,
     QuerySerializer,
+    Slug,
     StrictSerializer,
     TextOrNull,
 )
@@ -470,7 +472,7 @@ class CorrectionIds(serializers.ListField):
 
 
 class NewPack(StrictSerializer):
-    pack_id = serializers.SlugField(max_length=100, required=False, help_text="Made from the name when absent.")
+    pack_id = Slug(required=False, help_text="Made from the name when absent.")
     name = serializers.CharField(max_length=200)
     description = serializers.CharField(max_length=LONG_TEXT, required=False, allow_blank=True)
     scope = serializers.ChoiceField(choices=CorrectionPack.Scope.choices, required=False)
@@ -490,6 +492,23 @@ class AddedCorrections(StrictSerializer):
 
 
 class CorrectionChanges(StrictSerializer):
+    together = {
+        "allOf": [
+            {
+                "anyOf": [
+                    {"properties": {"off": {"type": "boolean", "enum": [True]}}, "required": ["off"]},
+                    {"properties": {"reason": NOTHING_SAID}},
+                ]
+            },
+            {
+                "anyOf": [
+                    {"properties": {"enabled": {"type": "boolean", "enum": [False]}}},
+                    {"not": {"required": ["rejected"]}},
+                ]
+            },
+        ]
+    }
+
     new = serializers.DictField(
         child=serializers.JSONField(allow_null=True),
         required=False,
@@ -567,6 +586,8 @@ class Merge(StrictSerializer):
 
 
 class PackImportQuery(StrictSerializer):
+    only_texts = True
+
     preview = serializers.BooleanField(required=False, help_text="true: only say what it would do, and store nothing.")
     choices = ChoicesText()
 

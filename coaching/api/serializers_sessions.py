@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from ..actions.caller import LONGEST_WAIT, OUTCOMES, Question
 from ..actions.secrecy import masked_action
 from ..models import Decision, Risk, Session, Suggestion
 from ..models.session import MAX_STEPS
 from ..models.workflow import NODE_ID_LENGTH
-from .serializers import LONG_TEXT, MAX_COUNT, ErrorSerializer, JSONObject, Moment, StrictSerializer, TextOrNull
+from .serializers import (
+    LONG_TEXT,
+    MAX_COUNT,
+    NOTHING_SAID,
+    ErrorSerializer,
+    JSONObject,
+    Moment,
+    StrictSerializer,
+    TextOrNull,
+)
+
+#: In `together`: a field that must be null where it is given at all.
+NO_OBJECT = {"type": "object", "nullable": True, "not": {"type": "object"}}
+NO_TEXT = {"type": "string", "nullable": True, "not": {"type": "string"}}
 
 
 class DecisionSerializer(serializers.Serializer[Decision]):
@@ -79,9 +97,10 @@ class SuggestionSerializer(serializers.Serializer[Suggestion]):
 
     @extend_schema_field(DecisionSerializer(allow_null=True))
     def get_decision(self, suggestion: Suggestion) -> Any:
-        if suggestion.status != Suggestion.Status.DECIDED:
+        if suggestion.status not in {Suggestion.Status.DECIDED, Suggestion.Status.EXPIRED}:
             return None
-        return DecisionSerializer(suggestion.decision).data
+        decision = getattr(suggestion, "decision", None)
+        return DecisionSerializer(decision).data if decision else None
 
     @extend_schema_field(serializers.CharField(allow_null=True))
     def get_screenshot_url(self, suggestion: Suggestion) -> str | None:
@@ -102,6 +121,7 @@ class InboxItemSerializer(SuggestionSerializer):
 
 class InboxSerializer(serializers.Serializer[Any]):
     count = serializers.IntegerField(help_text="How many wait in all.")
+    next = serializers.CharField(allow_null=True, help_text="Address of the following page, null on the last.")
     results = InboxItemSerializer(many=True)
 
 
@@ -172,6 +192,13 @@ class NewSession(StrictSerializer):
 
 
 class Completion(StrictSerializer):
+    together = {
+        "anyOf": [
+            {"properties": {"success": {"type": "boolean", "enum": [False]}}, "required": ["success"]},
+            {"properties": {"error_message": NOTHING_SAID}},
+        ]
+    }
+
     success = serializers.BooleanField(default=True, help_text="False ends the session as failed.")
     error_message = serializers.CharField(
         max_length=LONG_TEXT, required=False, allow_null=True, allow_blank=True, help_text="Why it failed."
@@ -183,7 +210,91 @@ class Completion(StrictSerializer):
         return attrs
 
 
+class PictureField(serializers.CharField):
+    """A PNG or JPEG as base64, with or without `data:image/…;base64,` before it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(trim_whitespace=True, max_length=settings.MAX_UPLOAD_BYTES * 4 // 3, **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        text: str = super().to_internal_value(data)
+        if text.startswith("data:"):
+            text = text.partition(",")[2]
+        try:
+            return b64decode(text, validate=True)
+        except ValueError:
+            raise serializers.ValidationError("This is not base64.") from None
+
+
+class NewSuggestion(StrictSerializer):
+    node_id = serializers.CharField(
+        max_length=NODE_ID_LENGTH, trim_whitespace=False, help_text="The step; it comes into being when first named."
+    )
+    action_type = serializers.CharField(max_length=100, trim_whitespace=False, help_text="What kind of action it is.")
+    action = JSONObject(help_text="What you are about to do, with all that it takes.")
+    step_index = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_STEPS - 1,
+        required=False,
+        allow_null=True,
+        help_text="0-based; the session’s current step unless given.",
+    )
+    confidence = serializers.FloatField(
+        min_value=0, max_value=1, required=False, allow_null=True, help_text="How sure you are, 0 to 1."
+    )
+    rationale = serializers.CharField(
+        max_length=LONG_TEXT, required=False, allow_null=True, allow_blank=True, help_text="Why, for the coach."
+    )
+    risk = serializers.ChoiceField(choices=Risk.choices, required=False, allow_null=True)
+    screenshot = PictureField(required=False, allow_null=True, help_text="A PNG or JPEG as base64.")
+    expires_in = serializers.FloatField(
+        min_value=0.001,
+        max_value=LONGEST_WAIT.total_seconds(),
+        required=False,
+        allow_null=True,
+        help_text="Seconds after which `on_expiry` happens if nobody has answered; never unless given.",
+    )
+    on_expiry = serializers.ChoiceField(
+        choices=Suggestion.OnExpiry.choices,
+        default=Suggestion.OnExpiry.PAUSE,
+        help_text="`reject` and `skip` are decided for you, `pause` pauses the session.",
+    )
+
+    def as_question(self) -> Question:
+        given = dict(self.validated_data)
+        seconds = given.pop("expires_in", None)
+        given["rationale"] = given.get("rationale") or ""
+        return Question(**given, expires_in=None if seconds is None else timedelta(seconds=seconds))
+
+
+class Reason(StrictSerializer):
+    reason = serializers.CharField(max_length=LONG_TEXT, required=False, allow_null=True, allow_blank=True)
+
+
+class Outcome(StrictSerializer):
+    status = serializers.ChoiceField(choices=[*OUTCOMES])
+    error = serializers.CharField(
+        max_length=LONG_TEXT, required=False, allow_null=True, allow_blank=True, help_text="What went wrong."
+    )
+
+
+def _of_decision(*kinds: Decision.Kind, required: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
+    decision = {"decision": {"type": "string", "enum": [kind.value for kind in kinds]}}
+    return {"properties": decision | fields, "required": ["decision", *required]}
+
+
 class NewDecision(StrictSerializer):
+    together = {
+        "anyOf": [
+            _of_decision(
+                Decision.Kind.CORRECT, required=["correction"], correction={"type": "object", "minProperties": 1}
+            ),
+            _of_decision(Decision.Kind.REJECT, correction=NO_OBJECT),
+            _of_decision(Decision.Kind.MANUAL, reason_code=NO_TEXT),
+            _of_decision(Decision.Kind.ACCEPT, Decision.Kind.SKIP, correction=NO_OBJECT, reason_code=NO_TEXT),
+        ]
+    }
+
     decision = serializers.ChoiceField(choices=Decision.Kind.choices)
     correction = JSONObject(
         required=False,
@@ -240,6 +351,12 @@ class DuplicateExecutionSerializer(ErrorSerializer):
     """The error, with the session that already exists beside it."""
 
     session = SessionSerializer()
+
+
+class QuestionConflictSerializer(ErrorSerializer):
+    """The error; with `stale_step` the suggestion that is open stands beside it."""
+
+    suggestion = SuggestionSerializer(required=False)
 
 
 class DecisionConflictSerializer(ErrorSerializer):

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from ..models import Level, Risk, Step, Workflow
 from ..models.workflow import NODE_ID_LENGTH
 from ..recordings import MAX_STEPS
-from .serializers import LONG_TEXT, JSONObject, Moment, StrictSerializer
+from .serializers import LONG_TEXT, JSONObject, Moment, Slug, StrictSerializer
 
 
 def with_content(workflows: QuerySet[Workflow]) -> QuerySet[Workflow]:
@@ -85,7 +85,7 @@ class StepsField(serializers.ListField):
 
 
 class NewWorkflow(StrictSerializer):
-    workflow_id = serializers.SlugField(max_length=100)
+    workflow_id = Slug()
     name = serializers.CharField(max_length=200)
     executor = serializers.ChoiceField(choices=Workflow.Executor.choices)
     description = serializers.CharField(max_length=LONG_TEXT, required=False, allow_blank=True)
@@ -110,16 +110,14 @@ class WorkflowChanges(StrictSerializer):
 
 class RecordingInput(StrictSerializer):
     file = serializers.FileField(help_text="Chrome Recorder JSON or a Selenium IDE project, at most 10 MiB.")
-    workflow_id = serializers.SlugField(max_length=100, required=False)
+    workflow_id = Slug(required=False)
     name = serializers.CharField(max_length=200, required=False)
 
 
 class ImportQuery(StrictSerializer):
-    workflow_id = serializers.SlugField(
-        max_length=100,
-        required=False,
-        help_text="An existing one gets another demonstration.",
-    )
+    only_texts = True
+
+    workflow_id = Slug(required=False, help_text="An existing one gets another demonstration.")
     name = serializers.CharField(max_length=200, required=False, help_text="Of a new workflow.")
 
 

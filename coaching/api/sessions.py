@@ -41,6 +41,37 @@ ILLEGAL_EXAMPLE = error_example(
 )
 
 
+RUNNING = {
+    "session_id": "coaching_20310504_093000_1a2b3c4d",
+    "workflow_id": "expense-claim",
+    "execution_id": "claim-2031",
+    "status": "active",
+    "mode": "coaching",
+    "current_step_index": 0,
+    "total_steps": 3,
+    "stats": {
+        "suggestions_made": 0, "accepted": 0, "rejected": 0, "corrected": 0, "manual_executions": 0, "skipped": 0,
+    },
+    "acceptance_rate": 0.0,
+    "correction_rate": 0.0,
+    "variables": {"amount": "42.50"},
+    "metadata": {"batch": 7},
+    "started_at": "2031-05-04T09:30:00.000000Z",
+    "updated_at": "2031-05-04T09:30:00.000000Z",
+    "completed_at": None,
+    "error_message": None,
+    "decisions": [],
+    "open_suggestion": None,
+}  # fmt: skip
+DUPLICATE = error_example(
+    "It was started before",
+    "duplicate_execution",
+    "This workflow already has an execution “claim-2031”: session coaching_20310504_093000_1a2b3c4d.",
+    status=409,
+    session=RUNNING,
+)
+
+
 class SessionQuery(PageQuery):
     workflow_id = serializers.CharField(required=False, help_text="Only sessions of this workflow.")
     status = serializers.ChoiceField(choices=Session.Status.choices, required=False)
@@ -107,7 +138,8 @@ class Sessions(ApiView):
                     "metadata": {"batch": 7},
                 },
                 request_only=True,
-            )
+            ),
+            DUPLICATE,
         ],
     )
     def post(self, request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from . import overview, pack_files, pack_moves, packs, sessions, suggestions, workflows
+from . import exports, overview, pack_files, pack_moves, packs, sessions, suggestions, webhooks, workflows
 from .views import DocsView, NothingHere, SchemaView
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -23,6 +23,21 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "sessions/<slug:session_id>/suggestions/<int:n>/",
         suggestions.SuggestionDetail.as_view(),
         name="api-suggestion",
+    ),
+    path(
+        "sessions/<slug:session_id>/suggestions/<int:n>/performing/",
+        suggestions.BeginPerforming.as_view(),
+        name="api-performing",
+    ),
+    path(
+        "sessions/<slug:session_id>/suggestions/<int:n>/outcome/",
+        suggestions.ReportOutcome.as_view(),
+        name="api-outcome",
+    ),
+    path(
+        "sessions/<slug:session_id>/suggestions/<int:n>/withdraw/",
+        suggestions.TakeBack.as_view(),
+        name="api-withdraw",
     ),
     path(
         "sessions/<slug:session_id>/suggestions/<int:n>/screenshot/",
@@ -52,6 +67,29 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("packs/<slug:pack_id>/changes/", pack_moves.PackChangeLog.as_view(), name="api-pack-changes"),
     path("packs/<slug:pack_id>/export/", pack_files.ExportPack.as_view(), name="api-pack-export"),
     path("packs/<slug:pack_id>/merge/", pack_files.MergePack.as_view(), name="api-pack-merge"),
+    path("webhooks/", webhooks.Webhooks.as_view(), name="api-webhooks"),
+    path("webhooks/allowed-hosts/", webhooks.AllowedHosts.as_view(), name="api-allowed-hosts"),
+    path(
+        "webhooks/allowed-hosts/<int:allowed_host_id>/",
+        webhooks.AllowedHostDetail.as_view(),
+        name="api-allowed-host",
+    ),
+    path("webhooks/<int:webhook_id>/", webhooks.WebhookDetail.as_view(), name="api-webhook"),
+    path("webhooks/<int:webhook_id>/rotate/", webhooks.RotateSecret.as_view(), name="api-webhook-rotate"),
+    path("webhooks/<int:webhook_id>/test/", webhooks.SendTest.as_view(), name="api-webhook-test"),
+    path("webhooks/<int:webhook_id>/deliveries/", webhooks.Deliveries.as_view(), name="api-webhook-deliveries"),
+    path(
+        "webhooks/<int:webhook_id>/deliveries/<slug:message_id>/",
+        webhooks.DeliveryDetail.as_view(),
+        name="api-webhook-delivery",
+    ),
+    path(
+        "webhooks/<int:webhook_id>/deliveries/<slug:message_id>/resend/",
+        webhooks.ResendDelivery.as_view(),
+        name="api-webhook-resend",
+    ),
+    path("export/sessions/", exports.ExportSessions.as_view(), name="api-export-sessions"),
+    path("export/decisions/", exports.ExportDecisions.as_view(), name="api-export-decisions"),
     path("statistics/", overview.Statistics.as_view(), name="api-statistics"),
     path("inbox/", overview.Inbox.as_view(), name="api-inbox"),
     path("schema/", SchemaView.as_view(), name="api-schema"),

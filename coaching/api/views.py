@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
 from django.utils.decorators import method_decorator
 from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from .. import idempotency
+from ..longpoll import HEADER
 from ..models import Session, Suggestion, Workflow
 from ..roles import VIEW
 from .authentication import TokenAuthentication
 from .errors import TooLarge
 from .parsers import StrictJSONParser
 from .permissions import RolePermission
+from .throttling import TokenThrottle
 
 
 class ApiView(APIView):
-    """A view of the API. `needs` names the permission of each method; `max_body` is in bytes."""
+    """A view of the API. `needs` names the permission of each method; `max_body` is in bytes.
+
+    A POST with an `Idempotency-Key` happens once. A GET that gives an `ETag` costs no body where nothing has changed.
+    """
 
     authentication_classes = [TokenAuthentication, SessionAuthentication]
     permission_classes = [RolePermission]
+    throttle_classes = [TokenThrottle]
     parser_classes = [StrictJSONParser]
     needs: ClassVar[dict[str, str]] = {}
     max_body: ClassVar[int] = settings.MAX_BODY_BYTES
+    post: Callable[..., Any]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before anything reads the body, which telling who asks may do.
@@ -42,11 +55,42 @@ class ApiView(APIView):
         if length.isdecimal() and int(length) > self.max_body:
             raise TooLarge(self.max_body)
         super().initial(request, *args, **kwargs)
+        key = request.headers.get(idempotency.HEADER)
+        if request.method == "POST" and key is not None and hasattr(self, "post"):
+            self.post = partial(self._post_once, idempotency.key_of(key), self.post)
+
+    def _post_once(self, key: str, post: Callable[..., Any], request: Request, *args: Any, **kwargs: Any) -> Any:
+        def keep(response: Any) -> idempotency.Answer:
+            body = JSONRenderer().render(response.data).decode()
+            headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+            return idempotency.Answer(response.status_code, body, headers)
+
+        # Read before anything is locked: that may take long.
+        _ = request.data
+        fingerprint = idempotency.fingerprint_of(request._request)  # noqa: SLF001 - Django's request below DRF's
+        return idempotency.once(self.user, key, fingerprint, partial(post, request, *args, **kwargs), keep)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        if request.method == "GET" and final.status_code == 200 and isinstance(final, Response):
+            final.add_post_render_callback(partial(_unless_it_is_known, request._request))  # noqa: SLF001
+        return final
 
     @property
     def user(self) -> User:
         """Who is asking; `RolePermission` lets nobody through who is nobody."""
         return cast("User", self.request.user)
+
+
+def _unless_it_is_known(request: HttpRequest, response: HttpResponse) -> HttpResponse | None:
+    """304 without a body where the caller has just this answer, by its `If-None-Match`."""
+    response["ETag"] = etag = f'"{hashlib.blake2b(response.content, digest_size=16).hexdigest()}"'
+    response["Cache-Control"] = "private, no-cache"
+    conditional = get_conditional_response(request, etag=etag, response=response)
+    if conditional is not response and conditional is not None and HEADER in response:
+        # The caller wants to wait until it is something else.
+        conditional[HEADER] = response[HEADER]
+    return conditional
 
 
 class NothingHere(ApiView):

@@ -10,10 +10,10 @@ from .. import evidence
 from ..actions.asking import whom_to_ask
 from ..actions.corrections import why_not_to_perform
 from ..actions.pack_use import Proposed, with_packs
+from ..actions.proposing import how_sure
 from ..actions.secrecy import masked_action, secret_names, without_secrets
 from ..actions.suggestions import Proposal
-from ..evidence import Standing
-from ..models import Session, StepVersion, Suggestion
+from ..models import Session, StepVersion
 from ..packs import Situation, target_print
 from ..recordings import describe, fill_known
 from ..secrets import decrypt
@@ -53,31 +53,6 @@ def visible_values(session: Session) -> dict[str, str]:
 def all_values(session: Session) -> dict[str, str]:
     """All variables with the secrets in the clear: only for performing, never to be stored or logged."""
     return {**session.variables, **decrypt(session.encrypted_secrets)}
-
-
-def earlier_trouble(session: Session, latest: Suggestion | None) -> str:
-    """Why the current step is proposed again, or nothing when it is proposed for the first time."""
-    if latest is None or latest.step_index != session.current_step_index:
-        return ""
-    return latest.error if latest.status in {latest.Status.DECIDED, latest.Status.WITHDRAWN} else ""
-
-
-def how_sure(version: StepVersion, standing: Standing, certainty: float) -> tuple[float, str]:
-    """The confidence of a suggestion, and in words where it comes from.
-
-    Confidence (0 to 1) is how likely the coach accepts: the rule of succession over the step's decisions since its
-    evidence began, each demonstration counting as one accept, (accepted + demonstrations + 1) / (decisions +
-    demonstrations + 2), times `certainty` (0 to 1): the trust of the recorded selectors that agree on the target, 1 for
-    a step without one.
-    """
-    shown = standing.demonstrations
-    demonstrated = f"{shown} {'demonstration' if shown == 1 else 'demonstrations'}"
-    likely, decided = standing.expected_acceptance, f"{standing.accepted} of {standing.counted} decisions"
-    if version.number < standing.epoch_version:
-        # The step has changed since this session began: what is known is about another action.
-        likely, decided = standing.expected_at_first, "no decision on this version"
-    located = f", its target located with certainty {certainty:.2f}" if certainty < 1 else ""
-    return round(likely * certainty, 3), f"Sure by {decided} and {demonstrated}{located}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +115,7 @@ def build_proposal(
     target = without_secrets(found.as_target(), session) if found and action.get("selectors") else None
     standing = evidence.standing(version.step)
     confidence, reasons = how_sure(version, standing, found.certainty if found else 1.0)
-    asking = whom_to_ask(session, version, standing, in_trouble=bool(error))
+    asking = whom_to_ask(session, version, standing, step_index=session.current_step_index, in_trouble=bool(error))
     return Proposal(
         step_index=session.current_step_index,
         node_id=version.step.node_id,

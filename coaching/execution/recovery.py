@@ -13,11 +13,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ..actions.backtests import restart_lost_backtests
+from ..actions.expiry import expire_overdue
 from ..actions.suggestions import record_outcome
-from ..models import Session, Suggestion
+from ..actions.webhook_deliveries import ask_again, delete_old_deliveries, free_dead_claims
+from ..models import Session, Suggestion, Workflow
 from ..signals import session_needs_worker
 from .chromium import profiles_in, stop_chromium
-from .lease import free_dead_leases
+from .lease import free_dead_leases, is_dead
 from .runner import UNCERTAIN, profile_of
 
 logger = logging.getLogger(__name__)
@@ -31,19 +33,23 @@ class Swept:
     freed: int
     enqueued: int
     uncertain: int
+    expired: int
     browsers_closed: int
 
 
 def sweep() -> Swept:
     """One round. Safe to run at any time, beside other sweeps and workers."""
     freed = free_dead_leases()
-    uncertain = _settle_ended_sessions()
+    uncertain, expired = _settle_ended_sessions(), expire_overdue()
     overdue = Q(enqueued_at=None) | Q(enqueued_at__lt=timezone.now() - ASK_AGAIN_AFTER) | Q(pk__in=freed)
     waiting = list(Session.objects.waiting_for_a_worker().filter(overdue).values_list("pk", flat=True))
     for session_pk in waiting:
         session_needs_worker.send(Session, session_pk=session_pk)
     restart_lost_backtests()
-    return Swept(len(freed), len(waiting), uncertain, close_orphans())
+    free_dead_claims(is_dead)
+    ask_again()
+    delete_old_deliveries()
+    return Swept(len(freed), len(waiting), uncertain, expired, close_orphans())
 
 
 def _settle_ended_sessions() -> int:
@@ -52,7 +58,10 @@ def _settle_ended_sessions() -> int:
         status=Suggestion.Status.DECIDED,
         outcome=None,
         performing_since__isnull=False,
-        session__in=Session.objects.filter(status__in=Session.ENDED).unleased(),
+        # An outside program may still tell.
+        session__in=Session.objects.filter(
+            status__in=Session.ENDED, workflow__executor=Workflow.Executor.BROWSER
+        ).unleased(),
     ).select_related("session")
     return sum(record_outcome(suggestion, Suggestion.Outcome.UNCERTAIN, error=UNCERTAIN) for suggestion in dangling)
 

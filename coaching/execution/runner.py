@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from ..actions.decisions import Answer, decide
+from ..actions.proposing import earlier_trouble
 from ..actions.risk import sends_a_form
 from ..actions.secrecy import keep_secret, secret_names, without_secrets
 from ..actions.sessions import complete_session, keep_last_picture, remember_browser
@@ -31,7 +32,7 @@ from .browser import BrowserLost, SessionBrowser, attach
 from .chromium import ChromiumFailed, ChromiumMissing, find_chromium, running_endpoint
 from .lease import Lease, LeaseLost, claim
 from .locate import Located
-from .proposals import all_values, build_proposal, earlier_trouble, plan, timeout_of
+from .proposals import all_values, build_proposal, plan, timeout_of
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +162,8 @@ class _Turn:
     def _propose(self, latest: Suggestion | None) -> bool:
         """Puts the current step to the coach, or to the policy where it may run alone (see `actions.asking`)."""
         planned = plan(self.session, page_url=self._shown(self.browser.url))
-        trouble = " ".join(part for part in (self.trouble, earlier_trouble(self.session, latest)) if part)
+        earlier = earlier_trouble(self.session.current_step_index, latest)
+        trouble = " ".join(part for part in (self.trouble, earlier) if part)
         self.trouble = ""
         found = None
         if planned.supported:
@@ -265,7 +267,7 @@ def _ask_without_browser(session: Session, lease: Lease, words: str) -> None:
     if session.is_at_its_end:
         complete_session(session, by=None)
         return
-    trouble = earlier_trouble(session, latest) or words
+    trouble = earlier_trouble(session.current_step_index, latest) or words
     planned = plan(session, page_url="")
     proposal = build_proposal(session, planned, found=None, trouble=trouble, page={}, screenshot=None)
     open_suggestion(session, proposal, lease_owner=lease.owner)

@@ -17,18 +17,22 @@ from .correction_pack import (
 )
 from .decision import Decision
 from .event import SessionEvent
+from .idempotency import GivenAnswer
 from .recording import Recording
 from .session import Session
 from .suggestion import Suggestion
+from .webhook import AllowedHost, Webhook, WebhookDelivery
 from .workflow import Level, LevelChange, Risk, Step, StepVersion, Variable, Workflow
 
 __all__ = [
+    "AllowedHost",
     "BackTest",
     "BackTestFinding",
     "Correction",
     "CorrectionMade",
     "CorrectionPack",
     "Decision",
+    "GivenAnswer",
     "Level",
     "LevelChange",
     "PackChange",
@@ -45,5 +49,7 @@ __all__ = [
     "StepVersion",
     "Suggestion",
     "Variable",
+    "Webhook",
+    "WebhookDelivery",
     "Workflow",
 ]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, Q, Sum
+from django.db.models import Count, Exists, OuterRef, Q, Subquery, Sum
 from django.urls import reverse
 from django.utils import timezone
 
@@ -54,6 +54,17 @@ class SessionQuerySet(models.QuerySet["Session"]):
             self.filter(status=Session.Status.ACTIVE, workflow__executor=Workflow.Executor.BROWSER)
             .unleased()
             .filter(~Exists(waits_for_person))
+        )
+
+    def paused_unanswered(self) -> SessionQuerySet:
+        """Paused because nobody has answered in time, and waiting for somebody to resume: the longest first."""
+        last = Suggestion.objects.filter(session=OuterRef("pk")).order_by("-n")
+        return (
+            self.filter(status=Session.Status.PAUSED)
+            .annotate(last_status=Subquery(last.values("status")[:1]))
+            .filter(last_status=Suggestion.Status.EXPIRED)
+            .select_related("workflow")
+            .order_by("updated_at", "pk")
         )
 
     def statistics(self) -> dict[str, Any]:

@@ -14,20 +14,24 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
 
+#: What cannot be undone first, then what waits longest.
+INBOX_ORDER = ("inbox_rank", "opened_at")
+
+
 class SuggestionQuerySet(models.QuerySet["Suggestion"]):
     def open(self) -> SuggestionQuerySet:
         return self.filter(status=Suggestion.Status.OPEN)
 
+    def overdue(self) -> SuggestionQuerySet:
+        """Open ones whose time is up."""
+        return self.open().filter(expires_at__lte=timezone.now())
+
     def for_inbox(self, user: User | AnonymousUser) -> SuggestionQuerySet:
         """What waits for this person: irreversible steps first, then the oldest. Empty without the right to decide."""
+        waiting = self.open().annotate(inbox_rank=models.Case(models.When(risk=Risk.IRREVERSIBLE, then=0), default=1))
         if not user.is_active or not user.has_perm("coaching.decide_session"):
-            return self.none()
-        return (
-            self.open()
-            .filter(session__status="active")
-            .select_related("session__workflow")
-            .order_by(models.Case(models.When(risk=Risk.IRREVERSIBLE, then=0), default=1), "opened_at", "pk")
-        )
+            waiting = waiting.none()
+        return waiting.filter(session__status="active").select_related("session__workflow").order_by(*INBOX_ORDER, "pk")
 
 
 class Suggestion(models.Model):
@@ -48,6 +52,13 @@ class Suggestion(models.Model):
         NOT_AUTO = "not_auto"
         AUDIT = "audit"
         TROUBLE = "trouble"
+
+    class OnExpiry(models.TextChoices):
+        """What happens when nobody has answered in time."""
+
+        REJECT = "reject"
+        SKIP = "skip"
+        PAUSE = "pause"
 
     session = models.ForeignKey("coaching.Session", on_delete=models.CASCADE, related_name="suggestions")
     n = models.PositiveIntegerField(help_text="1, 2, 3 … within the session")
@@ -78,6 +89,10 @@ class Suggestion(models.Model):
     screenshot = models.FileField(upload_to="screenshots/", max_length=200, blank=True)
     opened_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
+    on_expiry = models.CharField(max_length=6, choices=OnExpiry, default=OnExpiry.PAUSE)
+    reference = models.CharField(
+        max_length=200, blank=True, help_text="An outside program's own name for the question, if it has one."
+    )
     performing_since = models.DateTimeField(
         null=True,
         blank=True,
@@ -90,12 +105,20 @@ class Suggestion(models.Model):
         ordering = ["session", "n"]
         indexes = [
             models.Index(fields=["status", "opened_at"], name="suggestion_inbox"),
+            models.Index(
+                fields=["expires_at"], condition=Q(status="open", expires_at__isnull=False), name="suggestion_expiring"
+            ),
             models.Index(fields=["target_key"], condition=~Q(target_key=""), name="suggestion_of_target"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["session", "n"], name="suggestion_number_once_per_session"),
             models.UniqueConstraint(
                 fields=["session"], condition=Q(status="open"), name="suggestion_one_open_per_session"
+            ),
+            models.UniqueConstraint(
+                fields=["session", "reference"],
+                condition=~Q(reference=""),
+                name="suggestion_reference_once_per_session",
             ),
             models.CheckConstraint(condition=Q(n__gte=1, attempt__gte=1), name="suggestion_numbers_from_1"),
         ]

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonpatch
-
-from coaching.packs.changes import Change, canonical, changed, changes_as_json, fits
+from coaching.packs.changes import Change, canonical, changed, changes_as_json, fits, patch_between
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +93,7 @@ def apply_rules(action: Mapping[str, Any], situation: Situation, rules: Iterable
     if not used:
         return Applied(dict(action), conflicts=tuple(conflicts))
     result = changed(action, (change for rule in used for change in rule.changes))
-    return Applied(result, tuple(used), tuple(conflicts), jsonpatch.make_patch(action, result).patch)
+    return Applied(result, tuple(used), tuple(conflicts), patch_between(action, result))
 
 
 def _touches(rule: Rule, taken: set[str]) -> bool:

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
+import jsonpatch
+
+LONGEST_COMPARED_LIST = 200
 #: Where an action has no such field.
 MISSING: Final = object()
 #: Where it has not even an object that could have it.
@@ -39,6 +42,30 @@ class Change:
 def changes_between(original: Mapping[str, Any], corrected: Mapping[str, Any]) -> list[Change]:
     """The fields in which two actions differ, by path."""
     return sorted(_differences("", original, corrected), key=lambda change: change.path)
+
+
+def patch_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The difference as an RFC 6902 patch.
+
+    The library compares lists item by item, in time that grows with the square of their length: beyond a length a list
+    is one value.
+    """
+    if max(_longest_list(before), _longest_list(after)) <= LONGEST_COMPARED_LIST:
+        operations: list[dict[str, Any]] = jsonpatch.make_patch(before, after).patch
+        return operations
+    return [_operation(change) for change in changes_between(before, after)]
+
+
+def _longest_list(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return max(map(_longest_list, value.values()), default=0)
+    return max([len(value), *map(_longest_list, value)]) if isinstance(value, list) else 0
+
+
+def _operation(change: Change) -> dict[str, Any]:
+    if change.new is MISSING:
+        return {"op": "remove", "path": change.path}
+    return {"op": "add" if change.old is MISSING else "replace", "path": change.path, "value": change.new}
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,10 @@ from ..exceptions import InvalidInput
 from ..recordings.variables import MASK
 
 CHAIN = " >>> "
+#: Of an outside program's action, what gets an input of its own; the rest is edited as raw JSON.
+MAX_FIELDS = 20
+_PLAIN_KEY = re.compile(r"[\w.-]{1,60}")
+_WHOLE = re.compile(r"[+-]?\d{1,300}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ def _text(value: Any) -> str:
 
 
 def _number(text: str) -> float:
+    if _WHOLE.fullmatch(text):
+        return int(text)  # exact, however large
     try:
         number = float(text)
     except ValueError:
@@ -144,13 +151,35 @@ KINDS: dict[str, dict[str, Kind]] = {
 }
 
 
-def fields_of(action: Mapping[str, Any], typed: Mapping[str, str] | None = None) -> list[Field]:
-    """The inputs that fit the action's type, with what the person `typed` in place of what the action says.
+def _kinds_of(action: Mapping[str, Any], *, in_browser: bool) -> Mapping[str, Kind]:
+    """How the keys of an action are edited: by its type, or, of an outside program's, by what their values are."""
+    if in_browser:
+        return KINDS.get(str(action.get("type", "")), {})
+    kinds = {key: kind for key, value in action.items() if _PLAIN_KEY.fullmatch(key) and (kind := _kind(key, value))}
+    return dict([*kinds.items()][:MAX_FIELDS])
 
-    An action of an outside program, or of a type that has no inputs, gives none: its raw JSON is edited.
+
+def _kind(key: str, value: Any) -> Kind | None:
+    match value:
+        case bool():
+            options = (("yes", "yes"), ("no", "no"))
+            return Kind(key, "choice", lambda shown: "yes" if shown else "no", _yes_no, options=options)
+        case int() | float():
+            return _number_kind(key)
+        case str():
+            return _text_kind(key, "value")
+    return None
+
+
+def fields_of(
+    action: Mapping[str, Any], typed: Mapping[str, str] | None = None, *, in_browser: bool = True
+) -> list[Field]:
+    """The inputs that fit the action, with what the person `typed` in place of what the action says.
+
+    What has no input (a type that is not known, parts of an outside program's action) is edited as raw JSON.
     """
     fields = []
-    for key, kind in KINDS.get(str(action.get("type", "")), {}).items():
+    for key, kind in _kinds_of(action, in_browser=in_browser).items():
         old = kind.show(action.get(key))
         value = (typed or {}).get(f"field-{key}", old)
         fields.append(Field(key, kind.label, kind.kind, old, value, kind.hint, kind.options))
@@ -163,7 +192,11 @@ def raw_of(action: Mapping[str, Any]) -> str:
 
 
 def corrected(
-    action: Mapping[str, Any], typed: Mapping[str, str], *, candidates: Sequence[Mapping[str, Any]] = ()
+    action: Mapping[str, Any],
+    typed: Mapping[str, str],
+    *,
+    candidates: Sequence[Mapping[str, Any]] = (),
+    in_browser: bool = True,
 ) -> dict[str, Any]:
     """The full corrected action: `action` with what the person typed.
 
@@ -171,7 +204,7 @@ def corrected(
     selector replaces the action's. Raises `InvalidInput` in words.
     """
     result = copy.deepcopy(dict(action))
-    changes = _changed_fields(action, typed)
+    changes = _changed_fields(action, typed, in_browser=in_browser)
     choice = _chosen(typed.get("candidate", ""), candidates)
     if choice is not None:
         if "selectors" in changes:
@@ -191,22 +224,25 @@ def corrected(
     return result
 
 
-def _changed_fields(action: Mapping[str, Any], typed: Mapping[str, str]) -> dict[str, Any]:
+def _changed_fields(action: Mapping[str, Any], typed: Mapping[str, str], *, in_browser: bool) -> dict[str, Any]:
     """`{key: new value}`; None for an optional key that was emptied."""
     changes: dict[str, Any] = {}
-    for field in fields_of(action, typed):
+    kinds = _kinds_of(action, in_browser=in_browser)
+    for field in fields_of(action, typed, in_browser=in_browser):
         if not field.changed:
             continue
-        kind = KINDS[action["type"]][field.key]
+        kind = kinds[field.key]
         text = field.value if field.kind == "value" else field.value.strip()
         if field.kind in {"choice", "number"} and not text:
+            if not in_browser:
+                raise InvalidInput(f"{kind.label}: to leave it out, edit the raw JSON.", field=field.key)
             changes[field.key] = None
             continue
         try:
             changes[field.key] = kind.read(_newlines(text))
         except ValueError as error:
             raise InvalidInput(f"{kind.label}: “{text}” {error}.", field=field.key) from None
-        if field.key == "selectors":
+        if kind is _SELECTORS:
             changes[field.key] = _keep_untouched(changes[field.key], action.get("selectors") or [])
     return changes
 

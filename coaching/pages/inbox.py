@@ -11,10 +11,11 @@ from django.template.loader import render_to_string
 
 from .. import roles
 from ..actions.secrecy import masked_action
-from ..models import Suggestion
+from ..models import Session, Suggestion
 from .doors import page, person
 
 SHOWN = 100
+SHOWN_UNANSWERED = 20
 FRAGMENTS = ("badge", "waiting")
 
 
@@ -35,7 +36,8 @@ def inbox_context(user: User) -> dict[str, Any]:
         "more": more,
         # Only a full list needs counting beyond what was read.
         "inbox_count": Suggestion.objects.for_inbox(user).count() if more else len(waiting),
-        "decides": user.has_perm(roles.DECIDE),
+        "decides": (decides := user.has_perm(roles.DECIDE)),
+        "unanswered": Session.objects.paused_unanswered()[:SHOWN_UNANSWERED] if decides else [],
     }
 
 

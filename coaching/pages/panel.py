@@ -109,7 +109,7 @@ def _proposal(asked: Suggestion, typed: Mapping[str, str] | None) -> dict[str, A
     fields = [
         # A secret that was typed is not sent back.
         replace(field, value=field.old) if field.is_secret else field
-        for field in correction_editor.fields_of(action, typed)
+        for field in correction_editor.fields_of(action, typed, in_browser=session.workflow.is_browser)
     ]
     return {
         "fields": fields,
@@ -194,13 +194,15 @@ def _record(session: Session) -> dict[str, Any]:
     secrets = secret_names(session)
     rows = list(session.decisions.select_related("suggestion").order_by("pk")[: RECORD_LENGTH + 1])
     outcomes = dict(session.suggestions.order_by().values_list("outcome").annotate(Count("pk")))
+    unreported = session.suggestions.filter(status=Suggestion.Status.DECIDED, outcome=None).count()
     return {
-        "done": done_in_words(session, outcomes),
+        "done": done_in_words(session, outcomes, unreported=unreported),
         "record": [
             {
                 "decision": row,
                 "sign": _SIGNS[row.decision],
                 "words": _DECIDED[row.decision],
+                "unreported": row.suggestion is not None and row.suggestion.awaits_outcome,
                 "description": mask(row.suggestion.description, secrets) if row.suggestion else row.node_id,
                 "changes": changes_in(
                     mask(row.suggestion.action, secrets) if row.suggestion else {}, mask(row.difference, secrets)

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from .. import roles
 from ..actions.decisions import Answer, decide
+from ..actions.pictures import content_type_of
 from ..actions.secrecy import masked_action
 from ..actions.sessions import (
     abandon_session,
@@ -129,7 +130,10 @@ def _answer_to(suggestion: Suggestion, typed: Mapping[str, str]) -> Answer:
         raise InvalidInput("Choose one of the buttons: Enter alone decides nothing.", field="decision")
     if kind in {Decision.Kind.CORRECT, DID_THIS} and suggestion.is_open:
         correction = correction_editor.corrected(
-            masked_action(suggestion.action, suggestion.session), typed, candidates=candidates_of(suggestion)
+            masked_action(suggestion.action, suggestion.session),
+            typed,
+            candidates=candidates_of(suggestion),
+            in_browser=suggestion.session.workflow.is_browser,
         )
     elif kind in {Decision.Kind.CORRECT, DID_THIS}:
         # Too late in any case: `decide` says why.
@@ -208,7 +212,7 @@ def _picture(kept: FieldFile) -> HttpResponseBase:
         file = kept.open("rb")
     except FileNotFoundError:
         raise Http404("The picture is gone.") from None
-    response = FileResponse(file, content_type="image/png")
+    response = FileResponse(file, content_type=content_type_of(str(kept)))
     # A picture never changes; only this person's own browser may keep it.
     response["Cache-Control"] = "private, max-age=86400, immutable"
     return response

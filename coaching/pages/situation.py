@@ -37,6 +37,8 @@ def situation_of(session: Session, suggestion: Suggestion | None, ended: Session
     if session.status == Session.Status.PAUSED:
         unsettled = {Suggestion.Outcome.FAILED, Suggestion.Outcome.UNCERTAIN}
         trouble = suggestion.error if suggestion is not None and suggestion.outcome in unsettled else ""
+        if suggestion is not None and suggestion.status == Suggestion.Status.EXPIRED:
+            trouble = "Nobody answered in time; the program asks again once somebody resumes."
         detail = f"{trouble} Nothing is performed or decided until somebody resumes.".strip()
         return Situation("paused", "Paused.", detail)
     if suggestion is not None and suggestion.is_open:
@@ -45,19 +47,33 @@ def situation_of(session: Session, suggestion: Suggestion | None, ended: Session
         what = _what(suggestion)
         who = "a worker" if session.workflow.is_browser else "the program"
         return Situation("waiting", f"Waiting for {who} to perform {what} …", decided_by)
-    return _waiting_for_a_proposal(session, decided_by)
+    return _waiting_for_a_proposal(session, suggestion, decided_by)
 
 
-def _waiting_for_a_proposal(session: Session, decided_by: str) -> Situation:
+def _waiting_for_a_proposal(session: Session, suggestion: Suggestion | None, decided_by: str) -> Situation:
     number = session.current_step_index + 1
     last = session.total_steps and session.current_step_index >= session.total_steps
     if not session.workflow.is_browser:
         headline = "All steps are decided." if last else f"Waiting for the program to propose step {number} …"
-        return Situation("waiting", headline, decided_by or "The program has not asked anything yet.")
+        return Situation("waiting", headline, _before(suggestion) or decided_by)
     if last:
         return Situation("waiting", "All steps are decided; finishing …", decided_by)
     opening = "Waiting for a worker to open the browser …" if not session.suggestions_made else ""
     return Situation("waiting", opening or f"Waiting for a worker to propose step {number} …", decided_by)
+
+
+def _before(suggestion: Suggestion | None) -> str:
+    """What became of the last question of a program, where its decision does not say it all."""
+    if suggestion is None:
+        return "The program has not asked anything yet."
+    if suggestion.status == Suggestion.Status.WITHDRAWN:
+        return f"It took its last question back: {suggestion.error}"
+    if suggestion.status == Suggestion.Status.EXPIRED:
+        meant = {"reject": ", which it takes for a no.", "skip": ", so the step was skipped."}
+        return f"Nobody answered its last question in time{meant.get(suggestion.on_expiry, '.')}"
+    if suggestion.outcome in {Suggestion.Outcome.FAILED, Suggestion.Outcome.UNCERTAIN}:
+        return f"Step {suggestion.step_index + 1}: {suggestion.error}"
+    return ""
 
 
 def _what(suggestion: Suggestion) -> str:
@@ -84,8 +100,11 @@ def _ended(session: Session, event: SessionEvent | None) -> Situation:
     return Situation("ended", f"{session.get_status_display()}{who} after {took}.", session.error_message)
 
 
-def done_in_words(session: Session, outcomes: dict[Any, int]) -> str:
-    """What was done in the whole session, with the unsure named: `outcomes` counts suggestions by outcome."""
+def done_in_words(session: Session, outcomes: dict[Any, int], *, unreported: int) -> str:
+    """What was done in the whole session, with the unsure named.
+
+    `outcomes` counts suggestions by outcome; of the `unreported` ones a program was to act, and never told.
+    """
     performed = outcomes.get(Suggestion.Outcome.PERFORMED, 0)
     parts = [
         f"{performed} {'action was' if performed == 1 else 'actions were'} performed",
@@ -94,10 +113,16 @@ def done_in_words(session: Session, outcomes: dict[Any, int]) -> str:
         *_counted(session.rejected, "rejected"),
         *_counted(outcomes.get(Suggestion.Outcome.FAILED, 0), "failed"),
         *_counted(outcomes.get(Suggestion.Outcome.UNCERTAIN, 0), "may or may not have happened"),
+        *_counted(unreported, "not reported on"),
     ]
     decided = min(session.current_step_index, session.total_steps or session.current_step_index)
-    total = f"{decided} of {session.total_steps}" if session.total_steps else str(session.suggestions_made)
-    return f"{total} steps were decided; {', '.join(parts)}."
+    total = f"{decided} of {session.total_steps} steps were" if session.total_steps else _made(session)
+    return f"{total} decided; {', '.join(parts)}."
+
+
+def _made(session: Session) -> str:
+    made = session.suggestions_made
+    return "1 suggestion was" if made == 1 else f"{made} suggestions were"
 
 
 def _counted(number: int, words: str) -> list[str]:

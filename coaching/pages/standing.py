@@ -67,6 +67,10 @@ def missing_in_words(standing: Standing) -> str:
     return "waits for an owner" if "owner_confirmation" in standing.unmet else ""
 
 
+def _who_performs(standing: Standing) -> str:
+    return "coachsite can perform it" if standing.step.workflow.is_browser else "an outside program performs it"
+
+
 def conditions(standing: Standing, policy: Policy) -> tuple[Condition, ...]:
     """Each condition of the policy with the figure that it is about."""
     unmet = standing.unmet
@@ -74,7 +78,7 @@ def conditions(standing: Standing, policy: Policy) -> tuple[Condition, ...]:
     if standing.wilson_low is not None and standing.wilson_high is not None:
         wilson = f", true rate probably {standing.wilson_low * 100:.0f} to {standing.wilson_high * 100:.0f} %"
     found = [
-        Condition("supported" not in unmet, "coachsite can perform it"),
+        Condition("supported" not in unmet, _who_performs(standing)),
         Condition(
             "min_decisions" not in unmet, f"{standing.counted} decisions that count, of at least {policy.min_decisions}"
         ),

@@ -66,6 +66,11 @@ def _opened(data: Mapping[str, Any]) -> str:
     return f"{_number(data)}: {_what(data)} proposed{again}{because}"
 
 
+def _expired(data: Mapping[str, Any]) -> str:
+    meant = {"reject": ", which means rejected", "skip": ", which means skipped"}.get(data.get("on_expiry", ""), "")
+    return f"{_number(data)}: nobody answered in time{meant}"
+
+
 def _failed(data: Mapping[str, Any]) -> str:
     outcome = _OUTCOME.get(data.get("outcome", ""), "failed")
     return f"{_what(data)} {outcome}: {data.get('error') or 'no reason given'}"
@@ -102,7 +107,7 @@ _WORDS: dict[str, tuple[Words, str]] = {
     "session.abandoned": (lambda data: f"{_who(data)} abandoned the session", ""),
     "suggestion.opened": (_opened, ""),
     "suggestion.withdrawn": (lambda data: f"{_number(data)}: proposal withdrawn: {data.get('reason', '')}", "amber"),
-    "suggestion.expired": (lambda data: f"{_number(data)}: proposal expired unanswered", "amber"),
+    "suggestion.expired": (_expired, "amber"),
     "decision.recorded": (
         lambda data: (
             f"{data['decided_by']} {_DECIDED.get(data['decision'], data['decision'])} {_what(data)}"

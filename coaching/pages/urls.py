@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, path
 
-from . import autonomy, health, pack_actions, pack_sharing, pack_views, sessions, workflows
+from . import autonomy, connect, health, pack_actions, pack_sharing, pack_views, sessions, workflows
 from .inbox import inbox
 from .packs import pack_list
 
@@ -25,6 +25,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("workflows/<slug:workflow_id>/history/", autonomy.level_history, name="level-history"),
     path("workflows/<slug:workflow_id>/policy/", autonomy.policy, name="policy"),
     path("workflows/<slug:workflow_id>/delete/", workflows.workflow_delete, name="workflow-delete"),
+    path("connect/", connect.connect, name="connect"),
+    path("connect/workflow/", connect.connect_workflow, name="connect-workflow"),
+    path("connect/tokens/", connect.token_make, name="token-make"),
+    path("connect/tokens/withdraw/", connect.token_withdraw, name="token-withdraw"),
     path("sessions/", sessions.session_list, name="session-list"),
     path("sessions/<slug:session_id>/", sessions.session_detail, name="session-detail"),
     path("sessions/<slug:session_id>/decide/", sessions.session_decide, name="session-decide"),

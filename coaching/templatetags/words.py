@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import uuid4
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ..models import Suggestion
 from ..pages import timeline
+from ..pages.doors import KEY_FIELD
 
 register = template.Library()
 
@@ -43,6 +46,25 @@ def moment(at: datetime | None, kind: str = "full") -> SafeString | str:
         f"{at:%Y-%m-%d %H:%M:%S}",
         shown,
     )
+
+
+_THEN = {"reject": "then rejected", "skip": "then skipped", "pause": "then the session is paused"}
+
+
+@register.simple_tag
+def expiry(suggestion: Suggestion) -> SafeString:
+    """When a question expires, and what happens then."""
+    return format_html("expires {}, {}", moment(suggestion.expires_at, "clock"), _THEN[suggestion.on_expiry])
+
+
+@register.simple_tag
+def once(*parts: object) -> SafeString:
+    """The hidden field of a form that must not do twice what it does, however often its button is pressed.
+
+    `parts` name what it does, for a form that must read the same each time it is rendered.
+    """
+    key = "-".join(map(str, parts)) or uuid4()
+    return format_html('<input type="hidden" name="{}" value="{}">', KEY_FIELD, key)
 
 
 @register.filter

@@ -58,7 +58,7 @@ class LiveSite:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         manage = [sys.executable, "manage.py"]
         worker = [*manage, "db_worker", "--queue-name", "*", "--interval", "0.1", "--no-startup-delay", "--no-reload"]
-        web = ["daphne", "-b", "127.0.0.1", "-p", str(self.port), "-v", "0", "coachsite.asgi:application"]
+        web = ["coachsite.web", "-b", "127.0.0.1", "-p", str(self.port), "-v", "0", "coachsite.asgi:application"]
         self.commands = {
             "web": [sys.executable, "-m", *web],
             "worker-1": worker,

@@ -108,6 +108,27 @@ def test_evil_json(program: APIClient, suggestion: Suggestion, method: str, addr
             {"workflow_id": "w", "name": "W", "executor": "external", "steps": [{"node_id": "n"}] * 10_000},
             "steps",
         ),
+        ("workflows/", {"workflow_id": " w ", "name": "W", "executor": "external"}, "workflow_id"),
+        ("workflows/", {"workflow_id": "w", "name": 7, "executor": "external"}, "name"),
+        ("workflows/", {"workflow_id": "w", "name": "W" + " " * 200, "executor": "external"}, "name"),
+        ("sessions/", {"workflow_id": "expense-claim", "total_steps": "3"}, "total_steps"),
+        ("sessions/", {"workflow_id": "expense-claim", "total_steps": True}, "total_steps"),
+        ("sessions/{session}/complete/", {"success": "yes"}, "success"),
+        ("sessions/{session}/complete/", {"success": 1}, "success"),
+        ("sessions/{session}/decisions/", {"decision": "accept", "n": "1"}, "n"),
+        ("sessions/{session}/decisions/", {"decision": "accept", "n": 1.5}, "n"),
+        ("sessions/{session}/decisions/", {"decision": "accept", "feedback": 5}, "feedback"),
+        ("sessions/{session}/decisions/", {"decision": "accept", "timestamp": "3000-01-01T00:00:00Z"}, "timestamp"),
+        (
+            "sessions/{session}/suggestions/",
+            {"node_id": "n", "action_type": "t", "action": {}, "confidence": 10**400},
+            "confidence",
+        ),
+        (
+            "sessions/{session}/suggestions/",
+            {"node_id": "n", "action_type": "t", "action": {}, "confidence": "0.5"},
+            "confidence",
+        ),
         ("workflows/import/", {"title": "no steps"}, "file"),
         ("workflows/import/", {"title": "T", "steps": [{"type": "navigate", "url": "file:///etc/passwd"}]}, "file"),
         ("workflows/import/?workflow_id=a%20b", {"title": "T", "steps": []}, "workflow_id"),
@@ -222,6 +243,14 @@ def test_forms_that_are_none(program: APIClient) -> None:
     assert (answer.status_code, answer.json()["errors"][0]["attr"]) == (400, "nmae")
 
 
+@pytest.mark.parametrize("key", [None, "once"])
+def test_a_form_without_a_boundary(program: APIClient, key: str | None) -> None:
+    extra = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}
+    answer = program.generic("POST", "/api/v1/sessions/", b"{}", "multipart/form-data", **extra)  # type: ignore[arg-type]
+    assert answer.status_code in {400, 415}
+    assert set(answer.json()) == {"type", "errors"}
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "nonsense", "application/x-www-form-urlencoded"])
 def test_other_kinds_of_bodies(program: APIClient, kind: str) -> None:
     assert raw(program, "POST", "sessions/", b"{}", kind) == (415, "unsupported_media_type")
@@ -232,3 +261,13 @@ def test_a_charset_changes_nothing(program: APIClient, external_session: Session
     for charset in ("utf-16", "bz2_codec", "nonsense"):
         kind = f"application/json; charset={charset}"
         assert program.generic("POST", "/api/v1/sessions/", body, kind).status_code == 201
+
+
+def test_a_small_body_of_very_many_values_is_refused_before_it_is_read(
+    coach: User, api: Callable[[User], APIClient], external_session: Session
+) -> None:
+    body = '{"node_id": "n", "action_type": "t", "action": {"a": [' + ",".join(["[]"] * 150_000) + "]}}"
+    answer = api(coach).post(
+        f"/api/v1/sessions/{external_session.session_id}/suggestions/", body, content_type="application/json"
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "parse_error")

@@ -18,7 +18,8 @@ from rest_framework.test import APIClient
 
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import pause_session
-from coaching.longpoll import HEADER, Application, LongPoll
+from coaching.asgi import Application
+from coaching.longpoll import HEADER, LongPoll
 from coaching.models import Session, Suggestion
 
 

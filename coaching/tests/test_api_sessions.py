@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
@@ -268,9 +269,31 @@ def test_the_inbox_puts_what_cannot_be_undone_first(
     assert inbox["count"] == 2
     assert [item["session_id"] for item in inbox["results"]] == [external_session.session_id, session.session_id]
     assert set(inbox["results"][0]) == SUGGESTION | {"session_id", "workflow_id"}
-    assert len(program.get("/api/v1/inbox/?limit=1").json()["results"]) == 1
+    first = program.get("/api/v1/inbox/?limit=1").json()
+    second = program.get(first["next"]).json()
+    assert [*first["results"], *second["results"]] == inbox["results"]
+    assert (second["next"], second["count"]) == (None, 2)
+
+
+def test_the_inbox_in_pages_leaves_nobody_out(
+    program: APIClient, external_workflow: Workflow, coach: User, ask: Callable[..., Suggestion]
+) -> None:
+    moment = timezone.now()
+    for number in range(7):
+        risk = "irreversible" if number % 3 == 0 else "reversible"
+        suggestion = ask(start_session(external_workflow, by=coach), risk=risk)
+        # Some at the very same moment: the key decides between them.
+        Suggestion.objects.filter(pk=suggestion.pk).update(opened_at=moment - timedelta(seconds=number // 4))
+    whole = program.get("/api/v1/inbox/").json()["results"]
+    pieces, address = [], "/api/v1/inbox/?limit=2"
+    while address:
+        page = program.get(address).json()
+        pieces.extend(page["results"])
+        address = page["next"]
+    assert pieces == whole
+    assert [item["risk"] for item in whole].index("reversible") == 3
 
 
 def test_nothing_waits_for_a_viewer(viewer: User, api: Callable[[User], APIClient], suggestion: Suggestion) -> None:
     assert suggestion.is_open
-    assert api(viewer).get("/api/v1/inbox/").json() == {"count": 0, "results": []}
+    assert api(viewer).get("/api/v1/inbox/").json() == {"count": 0, "next": None, "results": []}

@@ -21,6 +21,8 @@ DOORS = (
     "coaching.api",
     "coaching.admin",
     "coaching.admin_packs",
+    "coaching.admin_webhooks",
+    "coaching.mcp",
     "coaching.tasks",
     "coaching.management",
 )
@@ -37,6 +39,9 @@ FORBIDDEN = {
     "coaching.api": ("coaching.pages", "coaching.admin", "coaching.tasks", "coaching.consumers", "coaching.execution"),
     "coaching.admin": ("coaching.pages", "coaching.api", "coaching.tasks", "coaching.consumers", "coaching.execution"),
     "coaching.admin_packs": ("coaching.pages", "coaching.api", "coaching.tasks", "coaching.consumers"),
+    "coaching.admin_webhooks": ("coaching.pages", "coaching.api", "coaching.tasks", "coaching.consumers"),
+    "coaching.webhooks": ("django", "rest_framework", "channels", "playwright", "coaching.models", "coaching.actions"),
+    "coaching.mcp": ("coaching.pages", "coaching.admin", "coaching.tasks", "coaching.consumers", "coaching.execution"),
     "coaching.tasks": ("coaching.pages", "coaching.api", "coaching.admin", "coaching.consumers"),
     # Sockets send what the pages render, and write nothing.
     "coaching.consumers": (*DOORS[1:], "coaching.actions", "coaching.execution"),

@@ -283,19 +283,19 @@ class TestWhomToAsk:
         session = Session(mode=mode, audit_seed=7)
         known: Any = SimpleNamespace(step=Step(level=level), audit_rate=rate, epoch_version=1)
         version: Any = SimpleNamespace(number=number)
-        asking = whom_to_ask(session, version, known, in_trouble=in_trouble)
+        asking = whom_to_ask(session, version, known, step_index=0, in_trouble=in_trouble)
         assert asking.because == because
 
     def test_the_draw_follows_from_the_seed_alone(self) -> None:
         def drawn(seed: int) -> list[float]:
-            return [audit_draw(Session(audit_seed=seed, current_step_index=index)) for index in range(3)]
+            return [audit_draw(Session(audit_seed=seed), index) for index in range(3)]
 
         assert drawn(42) == drawn(42) == pytest.approx([0.6394, 0.2, 0.5], abs=1)
         assert drawn(42) != drawn(43)
 
     @pytest.mark.parametrize("rate", [0.2, 0.1, 0.05])
     def test_as_many_are_audited_as_the_rate_says(self, rate: float) -> None:
-        drawn = [audit_draw(Session(audit_seed=s, current_step_index=i)) for s in range(500) for i in range(20)]
+        drawn = [audit_draw(Session(audit_seed=s), i) for s in range(500) for i in range(20)]
         assert sum(one < rate for one in drawn) / len(drawn) == pytest.approx(rate, abs=0.01)
 
     def test_audits_become_rarer(self, browser_workflow: Workflow, owner: User, coach: User, ask: Ask) -> None:

@@ -12,11 +12,13 @@ import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from knox.models import AuthToken
+from pytest_django.fixtures import Settings
 
 from coaching import hub
 from coaching.actions.decisions import Answer, decide
-from coaching.actions.sessions import pause_session
+from coaching.actions.sessions import pause_session, resume_session
 from coaching.longpoll import MAX_WAIT_SECONDS, wait_seconds
 from coaching.models import Session, Suggestion
 from coachsite.asgi import HTTP_THREADS, application
@@ -105,6 +107,53 @@ async def test_a_suggestion_is_told_once_it_is_decided(
     await sync_to_async(decide)(suggestion, Answer(decision="skip"), by=coach)
     answer = await asyncio.wait_for(poll, PATIENCE)
     assert (answer.json()["status"], answer.json()["decision"]["decision"]) == ("decided", "skip")
+
+
+async def test_what_the_client_knows_is_waited_through(
+    client: httpx.AsyncClient, session: Session, suggestion: Suggestion, coach: User
+) -> None:
+    address = f"sessions/{session.session_id}/suggestions/1/"
+    known = (await client.get(address)).headers["ETag"]
+    headers = {"If-None-Match": known}
+    unchanged = await client.get(address, params={"wait": 0.2}, headers=headers)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert not [name for name in unchanged.headers if "coachsite" in name]
+    poll = asyncio.create_task(client.get(address, params={"wait": 60}, headers=headers))
+    await until_watched(session)
+    await sync_to_async(decide)(suggestion, Answer(decision="skip"), by=coach)
+    answer = await asyncio.wait_for(poll, PATIENCE)
+    assert (answer.status_code, answer.json()["status"]) == (200, "decided")
+
+
+async def test_what_a_poll_asks_again_while_it_waits_is_not_counted(
+    client: httpx.AsyncClient, session: Session, coach: User, settings: Settings
+) -> None:
+    settings.COACHSITE_API_RATE = 2
+    cache.clear()
+    poll = asyncio.create_task(client.get(events(session, after=5, wait=60)))
+    await until_watched(session)
+    # Each of these makes the poll look again, and has nothing for it until the last.
+    for _ in range(2):
+        await pause(session, by=coach)
+        await asyncio.sleep(0.3)
+        await sync_to_async(resume_session)(session, by=coach)
+        await asyncio.sleep(0.3)
+    await pause(session, by=coach)
+    assert seqs(await asyncio.wait_for(poll, PATIENCE)) == [6]
+    assert (await client.get("statistics/")).status_code == 200
+    assert (await client.get("statistics/")).status_code == 429
+    cache.clear()
+
+
+@pytest.mark.parametrize("name", ["X-Coachsite-Asked-Again", "X_Coachsite_Asked_Again"])
+async def test_nobody_can_say_that_it_is_such_a_question(
+    client: httpx.AsyncClient, settings: Settings, name: str
+) -> None:
+    settings.COACHSITE_API_RATE = 2
+    cache.clear()
+    answers = [await client.get("statistics/", headers={name: "1"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    cache.clear()
 
 
 async def test_waiting_costs_no_thread(client: httpx.AsyncClient, session: Session, coach: User) -> None:

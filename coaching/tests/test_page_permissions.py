@@ -37,10 +37,12 @@ def addresses(suggestion: Suggestion, browser_workflow: Workflow) -> dict[str, s
         "step-edit": reverse("step-edit", args=[workflow.workflow_id, step.pk]),
         "variables-edit": reverse("variables-edit", args=[workflow.workflow_id]),
         "pack-list": reverse("pack-list"),
+        "connect": reverse("connect"),
     }
 
 
-READ = ("inbox", "workflow-list", "workflow-detail", "workflow-export", "session-list", "session-detail", "pack-list")
+READ = ("inbox", "workflow-list", "workflow-detail", "workflow-export", "session-list", "session-detail", "pack-list",
+        "connect")  # fmt: skip
 COACH_FORMS = ("session-start", "session-abandon")
 COACH_POSTS = ("session-decide", "session-pause", "session-resume", "session-complete", *COACH_FORMS)
 OWNER_FORMS = ("session-delete", "workflow-import", "workflow-delete", "step-edit", "variables-edit")

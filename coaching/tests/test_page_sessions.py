@@ -41,11 +41,11 @@ def test_inbox_takes_the_same_queries_for_2_and_for_20(
     for _ in range(2):
         ask(start_session(browser_workflow, by=coach))
     # Login (2), permissions (2), suggestions with their sessions and workflows.
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         client.get(reverse("inbox"))
     for _ in range(18):
         ask(start_session(browser_workflow, by=coach))
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         assertContains(client.get(reverse("inbox")), "Expense claim", count=20)
 
 

@@ -202,3 +202,56 @@ def test_a_patch_in_words() -> None:
         {"op": "add", "path": "/timeout", "value": 5},
     ]
     assert changes_in(before, patch) == [("value", "a", "b"), ("selectors 1", '["#x"]', ""), ("timeout", "", "5")]
+
+
+class TestOutsideProgram:
+    """What a program proposes has no known type: its plain values get inputs by what they are."""
+
+    ACTION = {
+        "type": "change", "supplier": "Müller", "number": 2031, "rate": 0.5, "paid": False, "due": None,
+        "lines": [{"net": 1}], "a key with spaces": "x", "big": 9007199254740993,
+    }  # fmt: skip
+
+    def untouched(self) -> dict[str, str]:
+        fields = fields_of(self.ACTION, in_browser=False)
+        return {field.name: field.value for field in fields} | {"raw": raw_of(self.ACTION)}
+
+    def change(self, **typed: str) -> Any:
+        return corrected(self.ACTION, self.untouched() | typed, in_browser=False)
+
+    def test_its_plain_values_have_inputs(self) -> None:
+        kinds = {field.key: field.kind for field in fields_of(self.ACTION, in_browser=False)}
+        assert kinds == {
+            "type": "value", "supplier": "value", "number": "number", "rate": "number", "paid": "choice",
+            "big": "number",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("key", "text", "value"),
+        [
+            ("supplier", "Meier & Co", "Meier & Co"), ("supplier", "12", "12"), ("number", "2032", 2032),
+            ("rate", "0.25", 0.25), ("rate", "1", 1), ("paid", "yes", True),
+            ("big", "9007199254740995", 9007199254740995),
+        ],
+    )  # fmt: skip
+    def test_a_value_keeps_its_kind(self, key: str, text: str, value: Any) -> None:
+        result = self.change(**{f"field-{key}": text})
+        assert result == self.ACTION | {key: value}
+        assert type(result[key]) is type(value)
+
+    def test_the_rest_is_edited_as_json(self) -> None:
+        raw = raw_of(self.ACTION | {"lines": []})
+        assert self.change(raw=raw)["lines"] == []
+
+    @pytest.mark.parametrize(("key", "text"), [("number", "many"), ("rate", "nan"), ("paid", "perhaps")])
+    def test_what_is_none(self, key: str, text: str) -> None:
+        with pytest.raises(InvalidInput, match=key):
+            self.change(**{f"field-{key}": text})
+
+    @pytest.mark.parametrize("key", ["number", "paid"])
+    def test_emptied_is_not_left_out(self, key: str) -> None:
+        with pytest.raises(InvalidInput, match="raw JSON"):
+            self.change(**{f"field-{key}": ""})
+
+    def test_of_a_great_many_the_first_have_inputs(self) -> None:
+        assert len(fields_of({f"key{n}": n for n in range(100)}, in_browser=False)) == 20

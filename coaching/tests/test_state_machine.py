@@ -149,7 +149,7 @@ class AnyVerbs(RuleBasedStateMachine):
             return
         decide(suggestion, answer, by=self.coach)
         self.count(kind, suggestion.node_id)
-        self.index = suggestion.step_index + 1
+        self.index = max(self.index, suggestion.step_index + 1)
         self.answered.append(suggestion)
         self.question = None
 
@@ -196,8 +196,9 @@ class AnyVerbs(RuleBasedStateMachine):
         assert not record_outcome(suggestion, outcome)
         if awaited:
             self.events += 1
-            # What has ended stays where it was.
-            if self.ongoing and outcome != Suggestion.Outcome.PERFORMED:
+            # What has ended stays where it was, and so does what has gone on.
+            gone_on = Suggestion.objects.filter(session=suggestion.session_id, n__gt=suggestion.n).exists()
+            if self.ongoing and outcome != Suggestion.Outcome.PERFORMED and not gone_on:
                 self.index = suggestion.step_index
 
     def count(self, kind: str, node_id: str) -> None:

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from knox.models import AuthToken
 
+from coaching.actions.tokens import issue_token
+from coaching.exceptions import InvalidInput
 from coaching.roles import VIEW
 
 DEFAULT_DAYS = 365
-MAX_DAYS = 3650
 
 
 class Command(BaseCommand):
@@ -23,14 +22,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, user: str, days: int, **options: Any) -> None:
-        if not 1 <= days <= MAX_DAYS:
-            raise CommandError(f"--days must be from 1 to {MAX_DAYS}.")
         person = User.objects.filter(username=user).first()
         if person is None:
             raise CommandError(f"There is no user “{user}”.")
-        if not person.is_active:
-            raise CommandError(f"The account of “{user}” is disabled.")
-        stored, token = AuthToken.objects.create(person, expiry=timedelta(days=days))
+        try:
+            stored, token = issue_token(person, days=days)
+        except InvalidInput as error:
+            raise CommandError(f"--days: {error}" if error.field else str(error)) from None
         # The token alone on standard output, so that a script can take it from there.
         self.stdout.write(token)
         self.stderr.write(f"Expires on {stored.expiry:%Y-%m-%d}. It is not shown again.")

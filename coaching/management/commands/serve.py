@@ -54,7 +54,7 @@ def make_plan(door: socket.socket, host: str, *, demo: bool) -> Plan:
         allowed.append(hostname)
     manage = [sys.executable, "manage.py"]
     door_number = door.fileno()
-    web = [sys.executable, "-m", "daphne", "--fd", str(door_number), "-v", "0", "coachsite.asgi:application"]
+    web = [sys.executable, "-m", "coachsite.web", "--fd", str(door_number), "-v", "0", "coachsite.asgi:application"]
     return Plan(
         site_url=f"http://{hostname}:{port}/",
         address=(hostname, port),

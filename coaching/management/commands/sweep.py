@@ -11,6 +11,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from coaching.execution.recovery import sweep
+from coaching.idempotency import forget_outdated
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Command(BaseCommand):
                 if timezone.now() - pruned >= PRUNE_EVERY:
                     pruned = timezone.now()
                     call_command("prune_db_task_results", verbosity=0)
+                    forget_outdated()
             except DatabaseError:
                 # The next round tries again: a sweep that has died would recover nobody.
                 logger.exception("This sweep could not finish.")
