@@ -7,6 +7,7 @@ news", may be lost, and is sent after the commit.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -15,10 +16,9 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
-from . import hub, signals
+from . import hub, rows, signals
 from .models import Session, SessionEvent
 
 logger = logging.getLogger(__name__)
@@ -173,17 +173,33 @@ class ReadinessReached(Event):
     confidence: float
 
 
-def record_event(session: Session, event: Event, **changes: Any) -> int:
+def record_event(
+    session: Session,
+    event: Event,
+    *,
+    add: Mapping[str, int] | None = None,
+    at_least: Mapping[str, int] | None = None,
+    **to: Any,
+) -> int:
     """Writes `event` as the next row of the session's log and returns its number.
 
-    `changes` are further columns of the session's row to set in the same UPDATE. Must run inside the transaction that
-    causes the event: the UPDATE also holds the row, so numbers have neither gaps nor doubles.
+    Further columns of the session's row change in the same UPDATE: they go `to` a value, have a number `add`ed, or are
+    raised to `at_least` one. Must run inside the transaction that causes the event: the UPDATE also holds the row, so
+    numbers have neither gaps nor doubles. Raises `Session.DoesNotExist`.
     """
     now = timezone.now()
-    Session.objects.filter(pk=session.pk).update(last_seq=F("last_seq") + 1, updated_at=now, **changes)
-    seq = Session.objects.values_list("last_seq", flat=True).get(pk=session.pk)
+    seq: int | None = rows.update(
+        Session,
+        {"pk": session.pk},
+        to={"updated_at": now, **to},
+        add={"last_seq": 1, **(add or {})},
+        at_least=at_least,
+        returning="last_seq",
+    )
+    if seq is None:
+        raise Session.DoesNotExist(f"session {session.session_id} was deleted")
     data = asdict(event)
-    SessionEvent.objects.create(session_id=session.pk, seq=seq, type=event.type, at=now, data=data)
+    rows.insert(SessionEvent(session_id=session.pk, seq=seq, type=event.type, at=now, data=data))
     session.last_seq, session.updated_at = seq, now
     signals.event_recorded.send(sender=Session, session=session, seq=seq, type=event.type, at=now, data=data)
     transaction.on_commit(partial(wake_up, session.pk), robust=True)

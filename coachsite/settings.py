@@ -141,7 +141,7 @@ TEMPLATES = [
 def _database() -> dict[str, Any]:
     if "DATABASE_URL" not in os.environ:
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "coachsite.sqlite",
             "NAME": DATA_DIR / "coachsite.sqlite3",
             "CONN_MAX_AGE": None,
             "OPTIONS": {

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from coaching import signals
+from coaching import rows, signals
 from coaching.actions.autonomy import change_level
 from coaching.actions.facts import hold_steps
 from coaching.events import ReadinessReached, record_event
@@ -18,17 +18,18 @@ from .models import Source, StepTally
 from .readiness import demonstrations, standing_of, unmet
 from .tally import Decided, Tally, after_decision, after_level, after_outcome, after_version, alarm
 
+_TALLY = rows.Read(StepTally.objects.all(), "step_id")
+
 
 def tally_of(step: Step) -> StepTally:
     """The tally of a step; the step's row, which the caller holds, is its lock."""
-    tally, _ = StepTally.objects.get_or_create(step=step)
-    return tally
+    return _TALLY.get(step.pk) or StepTally.objects.get_or_create(step=step)[0]
 
 
 def keep(tally: StepTally, step: Step, numbers: Tally) -> None:
     tally.numbers = numbers
     tally.ready = not unmet(step, numbers, step.workflow.autonomy)
-    tally.save()
+    rows.update(StepTally, {"step_id": step.pk}, to={**numbers.as_json(), "ready": tally.ready})
 
 
 @receiver(signals.decision_recorded)
@@ -142,6 +143,7 @@ def _apply_policy(workflow: Workflow, **_: Any) -> None:
 def set_base(tally: StepTally, step: Step) -> None:
     """Facts up to now need not be read again: some are about to go, or would be read differently."""
     tally.base, tally.base_fact = tally.numbers.as_json(), step.last_fact
+    tally.save(update_fields=["base", "base_fact"])
 
 
 @receiver(signals.session_started)
@@ -166,7 +168,6 @@ def _keep_counts(session: Session, **_: Any) -> None:
     for step in Step.objects.filter(pk__in=touched).select_for_update().order_by("pk"):
         tally = tally_of(step)
         set_base(tally, step)
-        tally.save(update_fields=["base", "base_fact"])
     moved: Contributions = {}
     contributions.from_sessions([session], moved)
     contributions.from_decisions(contributions.of_decisions(session.decisions.all()), moved)

@@ -10,11 +10,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Value
-from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from .. import events, signals
+from .. import events, rows, signals
 from ..exceptions import AlreadyDecided, DomainError, InvalidInput, NotAuto, SessionNotActive, StaleStep
 from ..models import Decision, Level, Session, Step, Suggestion
 from ..models.session import MAX_STEPS
@@ -73,11 +71,11 @@ def decide(suggestion: Suggestion, answer: Answer, *, by: User | None) -> Decisi
         )
     with transaction.atomic():
         now = timezone.now()
-        won = hold(suggestion.session_id, status=Status.ACTIVE) and Suggestion.objects.filter(
-            pk=suggestion.pk, status=Suggestion.Status.OPEN
-        ).update(
-            status=Suggestion.Status.DECIDED,
-            outcome=None if Kind(answer.decision).performs else Suggestion.Outcome.NOT_PERFORMED,
+        outcome = None if Kind(answer.decision).performs else Suggestion.Outcome.NOT_PERFORMED
+        won = hold(suggestion.session_id, status=Status.ACTIVE) and rows.update(
+            Suggestion,
+            {"pk": suggestion.pk, "status": Suggestion.Status.OPEN},
+            to={"status": Suggestion.Status.DECIDED, "outcome": outcome},
         )
         if not won:
             raise _why_not(suggestion)
@@ -105,7 +103,6 @@ def decide_unanswered(suggestion: Suggestion, kind: str) -> Decision:
         decision,
         n=suggestion.n,
         description=suggestion.description,
-        current_step_index=_reached(suggestion.step_index),
     )
     _add_evidence(suggestion.session, decision, in_trouble=False)
     return decision
@@ -138,9 +135,11 @@ def _write_decision(
 ) -> Decision:
     difference = [] if correction is None else patch_between(suggestion.action, correction)
     asked_a_person = by is not None
-    return Decision.objects.create(
+    is_current = step is not None and suggestion.step_version_id in {None, step.current_id}
+    decision = Decision(
         step=step,
-        step_version_id=suggestion.step_version_id or (step.current_id if step else None),
+        # Usually the current one, which is at hand.
+        step_version=step.current if step and is_current else suggestion.step_version,
         fact=step.last_fact if step else None,
         session_id=suggestion.session_id,
         suggestion=suggestion,
@@ -158,6 +157,8 @@ def _write_decision(
         user=by,
         latency_ms=max(0, round((now - suggestion.opened_at).total_seconds() * 1000)) if asked_a_person else None,
     )
+    rows.insert(decision)
+    return decision
 
 
 def _step_of(suggestion: Suggestion) -> Step | None:
@@ -174,8 +175,7 @@ def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
         decision,
         n=suggestion.n,
         description=describe_correction(suggestion, decision.correction),
-        current_step_index=_reached(suggestion.step_index),
-        coaching_ms=F("coaching_ms") + min(decision.latency_ms or 0, LONGEST_THOUGHT_MS),
+        thought_ms=min(decision.latency_ms or 0, LONGEST_THOUGHT_MS),
     )
     in_trouble = suggestion.asked_because == Suggestion.AskedBecause.TROUBLE
     capture(decision, suggestion)
@@ -189,11 +189,6 @@ def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
         )
 
 
-def _reached(step_index: int) -> Greatest:
-    """The next step after this one: a program that goes back to an earlier step has not lost the later ones."""
-    return Greatest("current_step_index", Value(step_index + 1))
-
-
 def _add_evidence(session: Session, decision: Decision, *, in_trouble: bool) -> None:
     if decision.step and decision.kind.counts and not decision.unattended:
         begin_coaching(decision.step, session=session)
@@ -202,8 +197,8 @@ def _add_evidence(session: Session, decision: Decision, *, in_trouble: bool) -> 
     )
 
 
-def _announce(session: Session, decision: Decision, *, n: int | None, description: str, **changes: Any) -> None:
-    """The event of a decision, and what it counts; `changes` are further columns of the session."""
+def _announce(session: Session, decision: Decision, *, n: int | None, description: str, thought_ms: int = 0) -> None:
+    """The event of a decision, what it counts, and the step that is next: going back to an earlier one loses none."""
     event = events.DecisionRecorded(
         n=n,
         step_index=decision.step_index,
@@ -213,8 +208,12 @@ def _announce(session: Session, decision: Decision, *, n: int | None, descriptio
         description=description,
         latency_ms=decision.latency_ms,
     )
-    counter = decision.kind.counter
-    events.record_event(session, event, **{counter: F(counter) + 1}, **changes)
+    events.record_event(
+        session,
+        event,
+        add={decision.kind.counter: 1, "coaching_ms": thought_ms},
+        at_least={"current_step_index": decision.step_index + 1},
+    )
 
 
 def record_decision(
@@ -247,7 +246,7 @@ def record_decision(
         # In a run that asks only where it must, nobody was asked about what runs alone.
         alone = session.mode == Session.Mode.AUTO and step.level == Level.AUTO and answer.decision == Kind.ACCEPT
         decider = None if alone else by
-        decision = Decision.objects.create(
+        decision = Decision(
             session=session,
             step=step,
             step_version=step.current,
@@ -265,8 +264,9 @@ def record_decision(
             unattended=alone,
             user=decider,
         )
+        rows.insert(decision)
         words = step_in_words(action_type, node_id)
-        _announce(session, decision, n=None, description=words, current_step_index=_reached(step_index))
+        _announce(session, decision, n=None, description=words)
         _add_evidence(session, decision, in_trouble=False)
         if execution_success is not None:
             add_outcome(decision)

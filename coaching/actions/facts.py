@@ -6,10 +6,12 @@ one order on every database, and the evidence can be built anew from them.
 
 from __future__ import annotations
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
-from .. import signals
+from .. import rows, signals
 from ..models import Decision, Step
+
+_STEP = rows.Read(Step.objects.select_related("workflow", "current"), "pk")
 
 
 def count_fact(step_pk: int) -> Step:
@@ -17,8 +19,11 @@ def count_fact(step_pk: int) -> Step:
 
     Its `last_fact` is the number of the new fact. A session that the fact belongs to is held before.
     """
-    Step.objects.filter(pk=step_pk).update(last_fact=F("last_fact") + 1)
-    return Step.objects.select_related("workflow", "current").get(pk=step_pk)
+    counted = rows.update(Step, {"pk": step_pk}, add={"last_fact": 1})
+    step = _STEP.get(step_pk) if counted else None
+    if step is None:
+        raise Step.DoesNotExist(f"step {step_pk} was deleted")
+    return step
 
 
 def hold_steps(steps: QuerySet[Step]) -> list[Step]:

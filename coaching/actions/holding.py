@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from .. import rows
 from ..models import Session, Workflow
 
 
@@ -15,7 +16,7 @@ def hold(session_pk: int, **state: Any) -> bool:
     Every verb holds the session first and then touches its suggestions: so answers, pauses and ends come one after
     the other, and never wait for each other in a circle.
     """
-    return bool(Session.objects.filter(pk=session_pk, **state).update(updated_at=timezone.now()))
+    return rows.update(Session, {"pk": session_pk, **state}, to={"updated_at": timezone.now()}) is not None
 
 
 def hold_ongoing(workflow: Workflow) -> list[Session]:

@@ -132,7 +132,7 @@ def judge_use(decision: Decision, suggestion: Suggestion) -> None:
 
     One that is wrong too often is switched off. Must run in the deciding transaction.
     """
-    if decision.unattended or not decision.kind.counts:
+    if decision.unattended or not decision.kind.counts or suggestion.unchanged_action is None:
         return
     right = decision.decision == Decision.Kind.ACCEPT
     # In the order of their keys: of two decisions at once, one waits for the other.

@@ -176,7 +176,7 @@ def record_outcome(
         # A program that has asked about something else since has gone on.
         gone_on = Suggestion.objects.filter(session=suggestion.session_id, n__gt=suggestion.n).exists()
         back = ongoing and outcome != Outcome.PERFORMED and not gone_on
-        again = {"current_step_index": suggestion.step_index} if back else {}
+        again: dict[str, Any] = {"current_step_index": suggestion.step_index} if back else {}
         events.record_event(suggestion.session, _outcome_event(suggestion, outcome, error, took), **again)
         if success is not None:
             decision.execution_success = success

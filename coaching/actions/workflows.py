@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from .. import evidence, signals
+from .. import evidence, rows, signals
 from ..exceptions import IllegalTransition, InvalidInput
 from ..models import Recording, Risk, Session, Step, StepVersion, Variable, Workflow
 from ..models.session import MAX_STEPS
@@ -356,6 +356,9 @@ def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
     return step.version
 
 
+_STEP_BY_NAME = rows.Read(Step.objects.select_related("workflow", "current"), "workflow_id", "node_id")
+
+
 def step_named(
     workflow: Workflow, node_id: str, *, action_type: str, action: Mapping[str, Any], risk: str | None = None
 ) -> Step:
@@ -363,7 +366,7 @@ def step_named(
 
     One that was removed is back. Raises `InvalidInput` when the workflow has too many.
     """
-    step = workflow.steps.select_related("current").filter(node_id=node_id).first()
+    step = _STEP_BY_NAME.get(workflow.pk, node_id)
     if step and step.step_index is not None:
         return step
     with transaction.atomic():

@@ -1,0 +1,146 @@
+"""The statements that every decision runs, each built once.
+
+The ORM builds a query anew each time, which costs several times what running it does. Reads and writes that are not on
+this path stay with the ORM. No `save` is overridden and no `post_save` awaited for the models that are written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
+
+from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.models import Field, Model, QuerySet
+from django.db.models.query import get_related_populators
+
+Row = TypeVar("Row", bound=Model)
+
+
+def update(
+    model: type[Model],
+    where: Mapping[str, Any],
+    *,
+    to: Mapping[str, Any] | None = None,
+    add: Mapping[str, int] | None = None,
+    at_least: Mapping[str, int] | None = None,
+    returning: str = "pk",
+) -> Any:
+    """Changes the row that is as `where` says, and returns its column `returning`; None when there is no such row.
+
+    Columns go `to` a value, have a number `add`ed, or are raised to a number that they must have `at_least`. All by the
+    names of the model's columns.
+    """
+    to, add, at_least = to or {}, add or {}, at_least or {}
+    sql, fields = _update(model, tuple(to), tuple(add), tuple(at_least), tuple(where), returning)
+    raised = [number for each in at_least.values() for number in (each, each)]
+    values = [*to.values(), *add.values(), *raised, *where.values()]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, _prepared(fields, values))
+        found = cursor.fetchone()
+    return found[0] if found else None
+
+
+@lru_cache(maxsize=128)
+def _update(  # noqa: PLR0917 - a key for the cache
+    model: type[Model],
+    to: tuple[str, ...],
+    add: tuple[str, ...],
+    at_least: tuple[str, ...],
+    where: tuple[str, ...],
+    returning: str,
+) -> tuple[str, tuple[Field[Any, Any], ...]]:
+    changes = [f"{_column(model, name)} = %s" for name in to]
+    changes += [f"{_column(model, name)} = {_column(model, name)} + %s" for name in add]
+    changes += [
+        f"{column} = CASE WHEN {column} < %s THEN %s ELSE {column} END"
+        for column in (_column(model, name) for name in at_least)
+    ]
+    conditions = [f"{_column(model, name)} = %s" for name in where]
+    sql = (
+        f"UPDATE {_quoted(model._meta.db_table)} SET {', '.join(changes)} "  # noqa: S608 - names of columns
+        f"WHERE {' AND '.join(conditions)} RETURNING {_column(model, returning)}"
+    )
+    names = [*to, *add, *(name for name in at_least for _ in range(2)), *where]
+    return sql, tuple(_field(model, name) for name in names)
+
+
+def insert(row: Model) -> None:
+    """Inserts a row whose key the database gives, and sets it."""
+    sql, fields = _insert(type(row))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields])
+        row.pk = cursor.fetchone()[0]
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS  # noqa: SLF001 - as `save` does
+
+
+@lru_cache(maxsize=16)
+def _insert(model: type[Model]) -> tuple[str, tuple[Field[Any, Any], ...]]:
+    fields = tuple(field for field in model._meta.local_concrete_fields if not field.primary_key)
+    columns = ", ".join(_quoted(field.column) for field in fields)
+    values = ", ".join(["%s"] * len(fields))
+    sql = (
+        f"INSERT INTO {_quoted(model._meta.db_table)} ({columns}) VALUES ({values}) "  # noqa: S608 - names of columns
+        f"RETURNING {_column(model, 'pk')}"
+    )
+    return sql, fields
+
+
+class Read(Generic[Row]):
+    """One row of `rows` by the values of `names`, with what `rows` selects beside it."""
+
+    def __init__(self, rows: QuerySet[Row], *names: str) -> None:
+        self._rows, self._names = rows, names
+        self._compiled: Any = None
+
+    def get(self, *values: Any) -> Row | None:
+        """The row, None when there is none; the first one where there are several."""
+        if self._compiled is None:
+            self._compiled = self._compile()
+        compiler, sql, fields, names, related, converters = self._compiled
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _prepared(fields, values))
+            found = cursor.fetchone()
+        if found is None:
+            return None
+        if converters:
+            (found,) = compiler.apply_converters([found], converters)
+        row: Row = compiler.klass_info["model"].from_db(DEFAULT_DB_ALIAS, names, found[: len(names)])
+        for populator in related:
+            populator.populate(found, row)
+        return row
+
+    def _compile(self) -> Any:
+        """As Django's own iteration over models reads rows; the conditions are added as text, with our parameters."""
+        model = self._rows.model
+        compiler = self._rows.order_by().query.get_compiler(DEFAULT_DB_ALIAS)
+        sql, parameters = compiler.as_sql()
+        if parameters:
+            raise ValueError("rows that are read by their names have no other conditions")
+        table = _quoted(model._meta.db_table)
+        conditions = " AND ".join(f"{table}.{_column(model, name)} = %s" for name in self._names)
+        width = len(compiler.klass_info["select_fields"])
+        names = [selected[0].target.attname for selected in compiler.select[:width]]
+        related = cast("Any", get_related_populators)(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS)
+        converters = compiler.get_converters([selected[0] for selected in compiler.select])
+        fields = tuple(_field(model, name) for name in self._names)
+        return compiler, f"{sql} WHERE {conditions}", fields, names, related, converters
+
+
+def _field(model: type[Model], name: str) -> Field[Any, Any]:
+    if name == "pk":
+        key: Field[Any, Any] = model._meta.pk
+        return key
+    return next(field for field in model._meta.concrete_fields if name in {field.name, field.attname})
+
+
+def _column(model: type[Model], name: str) -> str:
+    return _quoted(_field(model, name).column)
+
+
+def _quoted(name: str | None) -> str:
+    return connection.ops.quote_name(str(name))
+
+
+def _prepared(fields: Collection[Field[Any, Any]], values: Collection[Any]) -> list[Any]:
+    return [field.get_db_prep_save(value, connection) for field, value in zip(fields, values, strict=True)]

@@ -1,0 +1,55 @@
+"""Writers of one process wait for each other here instead of in SQLite.
+
+SQLite's busy handler sleeps and looks again, ever longer, and whoever comes last may win: with eight writers the
+slowest of a hundred waits a hundred times as long as the median. A lock hands the turn on at once. Other processes are
+waited for as before.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+from django.db.utils import OperationalError
+
+_turn = threading.Lock()
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Takes its turn when a transaction begins, which is `IMMEDIATE`, and gives it on when the transaction ends."""
+
+    _has_the_turn = False
+
+    def _start_transaction_under_autocommit(self) -> None:
+        if not _turn.acquire(timeout=float(self.settings_dict["OPTIONS"].get("timeout", 5))):
+            raise OperationalError("database is locked: other writers of this process did not end in time")
+        self._has_the_turn = True
+        try:
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
+        except BaseException:
+            self._give_on()
+            raise
+
+    def _give_on(self) -> None:
+        if self._has_the_turn:
+            self._has_the_turn = False
+            _turn.release()
+
+    def _commit(self) -> Any:
+        # What cannot be committed is rolled back, and gives the turn on then.
+        done = super()._commit()  # type: ignore[misc]
+        self._give_on()
+        return done
+
+    def _rollback(self) -> Any:
+        try:
+            return super()._rollback()  # type: ignore[misc]
+        finally:
+            self._give_on()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._give_on()
