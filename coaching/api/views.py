@@ -65,9 +65,9 @@ class ApiView(APIView):
             headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
             return idempotency.Answer(response.status_code, body, headers)
 
-        # Read before anything is locked: that may take long.
-        _ = request.data
         fingerprint = idempotency.fingerprint_of(request._request)  # noqa: SLF001 - Django's request below DRF's
+        # Read before anything is locked, which may take long; and after the body itself, which is gone then.
+        _ = request.data
         return idempotency.once(self.user, key, fingerprint, partial(post, request, *args, **kwargs), keep)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
