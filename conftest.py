@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.test import Client
 from hypothesis import HealthCheck, settings
@@ -28,6 +28,20 @@ PASSWORD = "correct horse battery staple"
 # How long an example takes says more about the machine and its neighbours than about the code.
 settings.register_profile("coachsite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("coachsite")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Tests with real transactions empty every table afterwards, which the audit log would refuse.
+
+    What it refuses is tested where its triggers are put back (`test_audit.py`).
+    """
+    with django_db_blocker.unblock():
+        migration = import_module("coaching.migrations.0011_audit_only_grows")
+        statements = migration.UNDO_SQLITE if connection.vendor == "sqlite" else migration.UNDO_POSTGRESQL
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +64,7 @@ def _group(role: str) -> Group:
         if role in {"reviewer", "owner"}:
             group.permissions.add(ours.get(codename="review_correctionpack"))
         if role == "owner":
-            group.permissions.add(ours.get(codename="manage_webhook"))
+            group.permissions.add(*ours.filter(codename__in=["manage_webhook", "see_audit"]))
     return group
 
 

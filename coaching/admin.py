@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import jsonpointer
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
@@ -20,12 +21,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 
+from .actions.destinations import checked_hosts
 from .actions.sessions import abandon_session, pause_session, resume_session
 from .actions.workflow_changes import change_workflow
 from .exceptions import DomainError
 from .models import (
     Decision,
     GivenAnswer,
+    Host,
     LevelChange,
     Recording,
     Session,
@@ -118,8 +121,31 @@ class VersionInline(LookOnly, TabularInline):
         return super().get_queryset(request).select_related("step")
 
 
+class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
+    allowed_hosts = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 4}),
+        required=False,
+        help_text="Where its browser may go beyond the hosts of its own steps. One a line: host, host:port or *.host.",
+    )
+
+    class Meta:
+        model = Workflow
+        fields = ["name", "description", "allowed_hosts"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["allowed_hosts"] = "\n".join(self.instance.allowed_hosts)
+
+    def clean_allowed_hosts(self) -> list[str]:
+        try:
+            return checked_hosts(self.cleaned_data["allowed_hosts"].split())
+        except DomainError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
 @admin.register(Workflow)
 class WorkflowAdmin(EditedByOwners, ModelAdmin):
+    form = WorkflowForm
     list_display = ["name", "workflow_id", "executor", "start_url", "updated_at"]
     list_filter = ["executor"]
     search_fields = ["name", "workflow_id", "description"]
@@ -128,7 +154,7 @@ class WorkflowAdmin(EditedByOwners, ModelAdmin):
     readonly_fields = (
         "workflow_id", "executor", "start_url", "recording_header", "created_by", "created_at", "updated_at", "see",
     )  # fmt: skip
-    fields = ("name", "description", *readonly_fields)
+    fields = ("name", "description", "allowed_hosts", *readonly_fields)
     inlines = [VariableInline]
 
     def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:  # noqa: ARG002
@@ -267,7 +293,7 @@ class SessionAdmin(LookOnly, ModelAdmin):
         ("Statistics", {"fields": [*Session.COUNTERS, "acceptance_rate", "correction_rate"]}),
         ("Data", {"fields": ["shown_variables", "shown_metadata"]}),
         ("Times", {"fields": ["started_by", "started_at", "updated_at", "completed_at"]}),
-        ("Machinery", {"fields": ["last_seq", "lease_owner", "lease_until", "enqueued_at", "shown_browser"]}),
+        ("Machinery", {"fields": ["last_seq", "host", "lease_owner", "lease_until", "enqueued_at", "shown_browser"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
@@ -420,7 +446,7 @@ class SessionEventAdmin(LookOnly, ModelAdmin):
 
 
 # At the end: it takes the helpers from here.
-from . import admin_packs, admin_webhooks  # noqa: E402, F401
+from . import admin_audit, admin_packs, admin_webhooks  # noqa: E402, F401
 
 
 @admin.register(GivenAnswer)
@@ -433,6 +459,19 @@ class GivenAnswerAdmin(LookOnly, ModelAdmin):
     search_fields = ["key"]
     ordering = ["-pk"]
     show_full_result_count = False
+
+    def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
+        return request.user.has_perm(EDIT_WORKFLOW)
+
+
+@admin.register(Host)
+class HostAdmin(LookOnly, ModelAdmin):
+    """Where workers are, in the grown layout; which sessions are whose stands in `Session.host`."""
+
+    list_display = ["name", "seen_at"]
+    fields = ["name", "seen_at"]
+    search_fields = ["name"]
+    ordering = ["name"]
 
     def has_view_permission(self, request: HttpRequest, _obj: Any = None) -> bool:
         return request.user.has_perm(EDIT_WORKFLOW)

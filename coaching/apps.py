@@ -19,3 +19,4 @@ class CoachingConfig(AppConfig):
         except InvalidPolicy as error:
             raise ImproperlyConfigured(f"AUTONOMY: {error}") from error
         import_module("coaching.tasks")  # connects the receivers that enqueue
+        import_module("coaching.watching")  # and those that write the audit log

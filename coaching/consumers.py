@@ -21,18 +21,21 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
 
 from . import events, hub, roles
+from .client_address import of_scope
+from .guessing import failed
 from .models import Session
 from .pages import panel, watchers
 from .pages.inbox import inbox_fragments
 from .pages.packs import pack_fragments, packs_changed
-from .socket_auth import socket_user
+from .socket_auth import TRY_AGAIN, authorization, socket_user
+from .unavailable import why_unavailable
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-NO_LOGIN, NO_ROLE, UNKNOWN, BAD_REQUEST, TOO_LARGE, FAILED = 4401, 4403, 4404, 4400, 1009, 1011
+NO_LOGIN, NO_ROLE, UNKNOWN, BAD_REQUEST, TOO_MANY, TOO_LARGE, FAILED = 4401, 4403, 4404, 4400, 4429, 1009, 1011
 #: What a client may send at once. Nothing that it sends is read.
 MAX_FRAME = 4096
 #: How often login, role and session are looked at again while nothing happens.
@@ -63,9 +66,15 @@ class Closed(Exception):
         self.code = code
 
 
+#: The name of no channel layer: news comes from the hub, and a socket that had a channel of its own in Redis could not
+#: be opened while Redis is away.
+NO_LAYER = "none"
+
+
 class Follower(AsyncWebsocketConsumer):  # type: ignore[misc]
     """Checks login and role, then runs `follow` until the client goes; what the client sends is ignored."""
 
+    channel_layer_alias = NO_LAYER
     permission: ClassVar[str] = roles.VIEW
     task: asyncio.Task[None] | None = None
 
@@ -89,7 +98,11 @@ class Follower(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.follow(await self.who())
         except Closed as end:
             await self.close(end.code)
-        except Exception:
+        except Exception as error:
+            if why := why_unavailable(error):
+                logger.warning("A socket was closed, its client will come back: %s", why)
+                await self.close(TRY_AGAIN)
+                return
             logger.exception("A socket failed; its client will come back.")
             await self.close(FAILED)
 
@@ -97,7 +110,8 @@ class Follower(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Who may read here, at this moment. Raises `Closed`."""
         user = await socket_user(self.scope)
         if user is None:
-            raise Closed(NO_LOGIN)
+            guessed = await _read(failed, of_scope(self.scope)) if authorization(self.scope) else 0
+            raise Closed(TOO_MANY if guessed else NO_LOGIN)
         if not await _read(user.has_perm, self.permission):
             raise Closed(NO_ROLE)
         return user
@@ -115,6 +129,8 @@ class Follower(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 class NoSuchSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     """Any other address: a clear code instead of an error in the log."""
+
+    channel_layer_alias = NO_LAYER
 
     async def connect(self) -> None:
         await self.accept()

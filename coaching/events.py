@@ -9,16 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from . import hub, rows, signals
+from .afterwards import after_commit
 from .models import Session, SessionEvent
 
 logger = logging.getLogger(__name__)
@@ -67,6 +66,12 @@ class SessionFailed(Event):
 class SessionAbandoned(Event):
     type = "session.abandoned"
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionWaiting(Event):
+    type = "session.waiting"
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +207,7 @@ def record_event(
     rows.insert(SessionEvent(session_id=session.pk, seq=seq, type=event.type, at=now, data=data))
     session.last_seq, session.updated_at = seq, now
     signals.event_recorded.send(sender=Session, session=session, seq=seq, type=event.type, at=now, data=data)
-    transaction.on_commit(partial(wake_up, session.pk), robust=True)
+    after_commit(wake_up, session.pk)
     return seq
 
 

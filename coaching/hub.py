@@ -86,6 +86,11 @@ class Hub:
         """How many subscriptions this process holds for a session."""
         return len(self._waiters.get(session_pk, ()))
 
+    def leave(self) -> None:
+        """Ends the reader's thread. For a hub whose loop has closed."""
+        self._reader.submit(_give_back)
+        self._reader.shutdown(wait=False)
+
     def nudge(self) -> None:
         """Look at the table now. Safe from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
@@ -110,6 +115,8 @@ class Hub:
         finally:
             if listener:
                 listener.cancel()
+            # While nobody waits, the connection is for others: a pool has few, and misses those that never come back.
+            self._reader.submit(_give_back)
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
         """What the database says, asked again for as long as it does not answer."""
@@ -121,6 +128,15 @@ class Hub:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self) -> None:
+        """Hears of news in other processes. Without Redis they are found a little later."""
+        while True:
+            try:
+                await self._hear()
+            except Exception:  # whatever the layer's own library raises
+                logger.warning("Redis does not answer now; trying again.", exc_info=True)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _hear(self) -> None:
         layer = get_channel_layer()
         channel = await layer.new_channel()
         await layer.group_add(GROUP, channel)
@@ -162,6 +178,11 @@ def _on_a_good_connection(question: Callable[[], Answer]) -> Answer:
     return question()
 
 
+def _give_back() -> None:
+    # Not `submit(connection.close)`: that would be the connection of the thread that submits.
+    connection.close()
+
+
 _hubs: dict[int, Hub] = {}
 _lock = threading.Lock()
 
@@ -172,6 +193,8 @@ def current() -> Hub:
     with _lock:
         hub = _hubs.get(id(loop))
         if hub is None or hub.loop is not loop:
+            for key in [key for key, other in _hubs.items() if other.loop.is_closed()]:
+                _hubs.pop(key).leave()
             hub = _hubs[id(loop)] = Hub()
         return hub
 

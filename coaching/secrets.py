@@ -49,3 +49,17 @@ def decrypt(text: str) -> dict[str, str]:
             "A stored secret cannot be read: SECRET_KEY has changed. Enter the secret anew, or put the old key back."
         ) from error
     return values
+
+
+def is_current(text: str) -> bool:
+    """Whether a stored text was encrypted under the present `SECRET_KEY`."""
+    try:
+        _fernet(settings.SECRET_KEY).decrypt(text.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
+def rotate(text: str) -> str:
+    """The same under the present key. Raises `UnreadableSecret` when no configured key fits."""
+    return encrypt(decrypt(text))

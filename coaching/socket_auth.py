@@ -1,7 +1,7 @@
 """Who is at the other end of a socket: a browser with its login, or a program with its token.
 
-A browser sends its cookies to any site's socket, so its Origin must be ours. A program that sends a token sends no
-cookies, and needs no Origin.
+A browser sends its cookies to any site's socket, so its Origin must be ours: scheme, host and port, as for forms. A
+program that sends a token sends no cookies, and needs no Origin.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from typing import Any
 
 from channels.auth import AuthMiddlewareStack, get_user
 from channels.db import database_sync_to_async
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.contrib.auth.models import User
 from knox.auth import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
 from .asgi import Application, Receive, Send
+from .own_pages import OwnPagesOnly
+from .unavailable import why_unavailable
 
 Scope = dict[str, Any]
+
+#: Closes a socket that cannot be served now: a client that reads codes comes back by itself.
+TRY_AGAIN = 1013
 
 
 class SocketAuth:
@@ -27,10 +31,24 @@ class SocketAuth:
 
     def __init__(self, application: Application) -> None:
         self.programs = application
-        self.browsers = AllowedHostsOriginValidator(AuthMiddlewareStack(application))
+        self.browsers = OwnPagesOnly(AuthMiddlewareStack(application))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self.programs if authorization(scope) else self.browsers)(scope, receive, send)
+        begun = False
+
+        async def watched(message: dict[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await (self.programs if authorization(scope) else self.browsers)(scope, receive, watched)
+        except Exception as error:
+            if begun or not why_unavailable(error):
+                raise
+            # Accepted first: a browser does not read the code of a refusal.
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": TRY_AGAIN})
 
 
 def authorization(scope: Scope) -> bytes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.dispatch import receiver
 from django.utils import timezone
 from django_tasks import task
 
 from .actions import backtests, webhook_deliveries
+from .execution.hosts import queue_of
 from .models import Session
 from .signals import backtest_needs_worker, session_ended, session_needs_worker, webhooks_need_worker
 
@@ -30,12 +32,19 @@ def close_browser(session_id: str) -> None:
 @receiver(session_needs_worker)
 def _enqueue_advance(session_pk: int, **_: Any) -> None:
     Session.objects.filter(pk=session_pk).update(enqueued_at=timezone.now())
-    advance.enqueue(session_pk)
+    advance.using(queue_name=_queue_of(pk=session_pk)).enqueue(session_pk)
 
 
 @receiver(session_ended)
 def _enqueue_close_browser(session_id: str, **_: Any) -> None:
-    close_browser.enqueue(session_id)
+    close_browser.using(queue_name=_queue_of(session_id=session_id)).enqueue(session_id)
+
+
+def _queue_of(**session: Any) -> str:
+    """Only workers of the host that has a session's browser can reach it. Of a deleted one, its sweep closes it."""
+    one_host = not settings.COACHSITE_HOST
+    host = None if one_host else Session.objects.filter(**session).values_list("host", flat=True).first()
+    return queue_of(host or "")
 
 
 @task()

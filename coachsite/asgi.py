@@ -25,12 +25,13 @@ from coaching.longpoll import LongPoll  # noqa: E402
 from coaching.mcp.door import McpDoor  # noqa: E402
 from coaching.routing import websocket_application  # noqa: E402
 from coachsite.bodies import KnownLength, NoBodyForHead  # noqa: E402
+from coachsite.observed import Observed  # noqa: E402
 
 HTTP_THREADS = 8
 
 pool = cast("Application", WSGIMiddleware(cast("Any", django_application), workers=HTTP_THREADS))
 http = Flow(LongPoll(pool), prefixes=["/api/v1/export/"])
-application = ProtocolTypeRouter(
+doors = ProtocolTypeRouter(
     {
         "http": NoBodyForHead(
             McpDoor(KnownLength(http, limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE), limit=settings.MAX_BODY_BYTES)
@@ -38,3 +39,4 @@ application = ProtocolTypeRouter(
         "websocket": websocket_application,
     }
 )
+application: Any = Observed(cast("Application", doors))

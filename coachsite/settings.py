@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,19 @@ def _secret_key(folder: Path) -> str:
 
 DATA_DIR = _data_folder()
 SECRET_KEY = _secret_key(DATA_DIR)
+# Keys that were used before: they still read what was written under them (`manage.py reencrypt_secrets` ends that).
+SECRET_KEY_FALLBACKS = [key for key in env.list("SECRET_KEY_FALLBACKS", default=[]) if key]
+if any(len(key) < 32 for key in SECRET_KEY_FALLBACKS):
+    raise ImproperlyConfigured("SECRET_KEY_FALLBACKS must be keys of at least 32 characters with commas between them.")
 DEBUG = _flag("DEBUG", default=False)
 COACHSITE_DEMO = _flag("COACHSITE_DEMO", default=True)
 COACHSITE_OWNER_PASSWORD = env.str("COACHSITE_OWNER_PASSWORD", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# People come by https alone: a proxy before this site speaks it, and says so of each request (see SECURITY.md).
+COACHSITE_HTTPS = _flag("COACHSITE_HTTPS", default=False)
+# How many proxies of ours stand before this site: so many of the last names in X-Forwarded-For are believed.
+COACHSITE_PROXIES: int = _number("COACHSITE_PROXIES", default=1 if COACHSITE_HTTPS else 0)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -102,6 +111,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "coaching.logs.Noting",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -109,6 +119,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "coaching.pages.acting.ActingMiddleware",
     # Everything asks for a login unless its view says otherwise.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -138,6 +149,12 @@ TEMPLATES = [
 ]
 
 
+# How long a request waits for a database that is locked, or has no connection free.
+DATABASE_WAIT_SECONDS = _number("COACHSITE_DATABASE_WAIT_SECONDS", default=30)
+if not 1 <= DATABASE_WAIT_SECONDS <= 300:
+    raise ImproperlyConfigured("COACHSITE_DATABASE_WAIT_SECONDS must be from 1 to 300.")
+
+
 def _database() -> dict[str, Any]:
     if "DATABASE_URL" not in os.environ:
         return {
@@ -145,7 +162,8 @@ def _database() -> dict[str, Any]:
             "NAME": DATA_DIR / "coachsite.sqlite3",
             "CONN_MAX_AGE": None,
             "OPTIONS": {
-                "timeout": 30,
+                # Longer than anything of ours writes; past it the request is answered with 503.
+                "timeout": DATABASE_WAIT_SECONDS,
                 # A transaction that starts as a reader and then writes can fail at once with "locked"; IMMEDIATE waits.
                 "transaction_mode": "IMMEDIATE",
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
@@ -159,13 +177,31 @@ def _database() -> dict[str, Any]:
         raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}.") from error
     if database.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must start with postgres:// (leave it out for SQLite).")
-    database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 20}}
+    pool = {"min_size": 1, "max_size": 20, "timeout": DATABASE_WAIT_SECONDS}
+    database["OPTIONS"] = {**database.get("OPTIONS", {}), "pool": pool}
+    # A restart of PostgreSQL leaves dead connections in the pool: each is looked at before it is used.
+    database["CONN_HEALTH_CHECKS"] = True
     return database
 
 
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+
+def _host() -> str:
+    """Which of several hosts this is; empty where SQLite makes it the only one."""
+    several = "DATABASE_URL" in os.environ
+    name: str = env.str("COACHSITE_HOST", default=f"{socket.gethostname()}:{DATA_DIR}" if several else "").strip()
+    if len(name) > 200:
+        raise ImproperlyConfigured("COACHSITE_HOST must be a name of at most 200 characters, each host its own.")
+    return name
+
+
+# Sessions stay with the host of their browser; one whose workers gave no sign of life for so long has lost them.
+COACHSITE_HOST = _host()
+HOST_DEAD_SECONDS = _number("COACHSITE_HOST_DEAD_SECONDS", default=60)
+if HOST_DEAD_SECONDS < 3:
+    raise ImproperlyConfigured("COACHSITE_HOST_DEAD_SECONDS must be 3 at least.")
 
 REDIS_URL = env.str("REDIS_URL", default="")
 if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
@@ -184,7 +220,7 @@ if REDIS_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []}}
-COACHSITE_WORKER_COMMAND = ["db_worker", "--queue-name", "*", "--interval", "0.1", "--no-startup-delay", "--no-reload"]
+COACHSITE_WORKER_COMMAND = ["work"]
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -196,6 +232,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "coaching.client_address.of_request"
 AXES_LOCKOUT_TEMPLATE = "registration/locked_out.html"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "inbox"
@@ -212,7 +249,8 @@ STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
-MEDIA_ROOT = DATA_DIR / "media"
+# Pictures of pages. Of several hosts, all must reach the same folder.
+MEDIA_ROOT = Path(env.str("COACHSITE_MEDIA", default=str(DATA_DIR / "media"))).expanduser().resolve()
 
 # Recordings and screenshots may be 10 MiB; every other body is held to 1 MiB by the door it comes through.
 MAX_BODY_BYTES = 1024 * 1024
@@ -223,6 +261,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_QUESTION_BYTES
 
 # Requests to the API per minute and token (or person); 0 for any number.
 COACHSITE_API_RATE = _number("COACHSITE_API_RATE", default=6000)
+# Wrong tokens in five minutes from one address, before the answer is 429; 0 for any number.
+COACHSITE_WRONG_TOKENS = _number("COACHSITE_WRONG_TOKENS", default=30)
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -272,6 +312,8 @@ SPECTACULAR_SETTINGS = {
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
         "img-src": [SELF, "data:"],
         "object-src": [NONE],
         "base-uri": [NONE],
@@ -284,6 +326,24 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
+# Pages put the token into their forms; no script needs the cookie.
+CSRF_COOKIE_HTTPONLY = True
+
+if COACHSITE_HTTPS:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    # With this prefix browsers take the cookie from this very host alone, never from a neighbour of its domain.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    SECURE_SSL_REDIRECT = True
+    # Asked by a load balancer or a supervisor on this machine.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    if COACHSITE_PROXIES:
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # An hour at first: raise it to a year (31536000) once all works, for browsers do not forget it before.
+    SECURE_HSTS_SECONDS = _number("COACHSITE_HSTS_SECONDS", default=3600)
+    # These two bind other hosts of the same domain, which is for its owner to say and never for an application.
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = _flag("COACHSITE_HSTS_SUBDOMAINS", default=False)
+    SECURE_HSTS_PRELOAD = _flag("COACHSITE_HSTS_PRELOAD", default=False)
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # What a step must show before it runs alone; a workflow may override each (docs/autonomy.md says what each means).
 AUTONOMY: dict[str, Any] = {
@@ -303,6 +363,12 @@ if CHROMIUM_PATH and not Path(CHROMIUM_PATH).is_file():
     raise ImproperlyConfigured(f"CHROMIUM_PATH names {CHROMIUM_PATH}, which is not a file.")
 BROWSER_PROFILES = DATA_DIR / "browsers"
 BROWSER_VIEWPORT = (1280, 720)
+# How many browsers this host runs at once (0: any number); further sessions wait until there is room. And how much
+# memory one of them may take, in MiB (0: any): the sweep closes a larger one, and the coach is told.
+MAX_BROWSERS = _number("COACHSITE_MAX_BROWSERS", default=20)
+BROWSER_MEMORY_MB = _number("COACHSITE_BROWSER_MEMORY_MB", default=2048)
+if 0 < BROWSER_MEMORY_MB < 256:
+    raise ImproperlyConfigured("COACHSITE_BROWSER_MEMORY_MB must be 256 at least, or 0: an empty browser needs 200.")
 # Longer than any call to a browser may take (120 s), so that only a dead worker loses its lease.
 LEASE_SECONDS = 180
 
@@ -330,17 +396,29 @@ WEBHOOK_TOTAL_SECONDS = 15
 # How many workers may send webhooks at a time, each several at once: the others are there for sessions.
 WEBHOOK_SENDERS = 1
 
+# What may ask for /metrics: with a token, who sends it ("Authorization: Bearer …"); without one, this machine alone.
+COACHSITE_METRICS_TOKEN = env.str("COACHSITE_METRICS_TOKEN", default="")
+
+# Lines for people, or with COACHSITE_LOG=json one JSON object a line, and one for each request.
+COACHSITE_LOG = env.str("COACHSITE_LOG", default="plain").strip().lower()
+if COACHSITE_LOG not in {"plain", "json"}:
+    raise ImproperlyConfigured(f"COACHSITE_LOG must be plain or json, not {COACHSITE_LOG!r}.")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "coaching.logs.JsonFormatter", "host": COACHSITE_HOST},
+    },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
-        "failures": {"class": "logging.StreamHandler", "formatter": "plain", "level": "ERROR"},
+        "console": {"class": "logging.StreamHandler", "formatter": COACHSITE_LOG},
+        "failures": {"class": "logging.StreamHandler", "formatter": COACHSITE_LOG, "level": "ERROR"},
     },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "coaching": {"level": "INFO"},
+        "coachsite.requests": {"level": "INFO" if COACHSITE_LOG == "json" else "WARNING"},
         "django.request": {"level": "ERROR"},
         # Workers raise these to INFO, a line for each start and end of a task; only failures matter here.
         "django_tasks": {"handlers": ["failures"], "propagate": False},

@@ -13,6 +13,8 @@ from typing import Any
 from daphne import cli, http_protocol
 from django.conf import settings
 
+from coachsite.patience import PatientServer
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coachsite.settings")
 
 #: What the application refuses in its own words may come in; what is larger is cut off.
@@ -57,6 +59,7 @@ class LimitedRequest(http_protocol.WebRequest):  # type: ignore[misc]
 def main() -> None:
     # Looked up by this name whenever a connection is made.
     http_protocol.WebRequest = LimitedRequest
+    cli.CommandLineInterface.server_class = PatientServer
     cli.CommandLineInterface.entrypoint()
 
 

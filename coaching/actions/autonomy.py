@@ -19,6 +19,7 @@ from ..evidence import Standing, standings
 from ..exceptions import InvalidInput, NotReady
 from ..models import Level, LevelChange, Session, Step, Workflow
 from ..policy import InvalidPolicy, Policy
+from .audit import What, note, note_level
 from .facts import count_fact, hold_steps
 from .holding import hold, hold_ongoing
 from .naming import name_of
@@ -54,6 +55,9 @@ def change_level(
         restarts=restarts,
         evidence={**evidence, "policy": locked.workflow.autonomy.as_json()},
     )
+    if Level.AUTO in {change.from_level, to} and change.from_level != to:
+        about = f"{locked.workflow.workflow_id} {step.node_id}"
+        note_level(about, up=to == Level.AUTO, by=by, level=str(to), reason=reason[:500])
     Step.objects.filter(pk=step.pk).update(level=to)
     step.level = locked.level = to
     signals.level_changed.send(sender=Step, change=change)
@@ -221,6 +225,7 @@ def _keep_policy(workflow: Workflow, overrides: Mapping[str, Any]) -> Policy:
     # What equals the default is no override: it follows the default when that changes.
     workflow.policy = {name: value for name, value in policy.as_json().items() if value != default[name]}
     workflow.save(update_fields=["policy", "updated_at"])
+    note(What.POLICY_CHANGED, workflow.workflow_id, overrides=workflow.policy)
     signals.policy_changed.send(sender=Workflow, workflow=workflow)
     settle_levels(workflow)
     return policy

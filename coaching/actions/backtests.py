@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
@@ -16,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from .. import signals
+from ..afterwards import after_commit
 from ..exceptions import IllegalTransition
 from ..models import BackTest, BackTestFinding, Decision, PackVersion, Suggestion, Workflow
 from ..packs import Applied, Rule, Situation, Verdict, apply_rules, judge
@@ -52,8 +52,7 @@ def start_backtest(version: PackVersion, *, by: User) -> BackTest:
 
 
 def _ask_for_a_worker(backtest_pk: int) -> None:
-    send = partial(signals.backtest_needs_worker.send, sender=BackTest, backtest_pk=backtest_pk)
-    transaction.on_commit(send, robust=True)
+    after_commit(signals.backtest_needs_worker.send, sender=BackTest, backtest_pk=backtest_pk)
 
 
 def restart_lost_backtests() -> int:

@@ -23,6 +23,7 @@ from ..models.correction_pack import CorrectionQuerySet
 from ..packs import PackDocument, PackFileError, compare, export_pack, merge_items, read_pack
 from ..packs import PackItem as Item
 from ..packs.merging import Comparison
+from .audit import What, note
 from .naming import free_name, name_of, slug_of
 from .pack_items import add_entry, digest_of, from_correction, hold_pack, item_of, items_of, log, touch_steps
 
@@ -228,6 +229,7 @@ def publish(pack: CorrectionPack, *, confirmed: bool = False, by: User) -> PackV
         CorrectionPack.objects.filter(pk=held.pk).update(**applied)
         words = f"{backtest.saved} corrections saved, {backtest.broken} accepted suggestions changed"
         log(held, "published", by=by, version=version, words=words)
+        note(What.PACK_PUBLISHED, held.pack_id, by=by, version=version.number, backtest=words)
         _touch_difference(held.active, version, by=by, why="was published")
     pack.refresh_from_db()
     version.refresh_from_db()
@@ -261,6 +263,7 @@ def rollback(pack: CorrectionPack, *, to: int | None = None, by: User) -> PackVe
             raise IllegalTransition("There is no such earlier version." if to else "There is no earlier version.")
         CorrectionPack.objects.filter(pk=held.pk).update(active=version)
         log(held, "rolled back", by=by, version=version, words=f"from version {held.active.number}")
+        note(What.PACK_ROLLED_BACK, held.pack_id, by=by, version=version.number, instead_of=held.active.number)
         _touch_difference(held.active, version, by=by, why="was rolled back")
     pack.refresh_from_db()
     return version
@@ -274,16 +277,18 @@ def retire(pack: CorrectionPack, *, by: User) -> None:
             raise IllegalTransition("This pack is retired already.")
         CorrectionPack.objects.filter(pk=held.pk).update(active=None, draft=None, status=Status.RETIRED)
         log(held, "retired", by=by, version=held.active)
+        note(What.PACK_RETIRED, held.pack_id, by=by)
         _touch_difference(held.active, None, by=by, why="was retired")
     pack.refresh_from_db()
 
 
-def delete_pack(pack: CorrectionPack, *, by: User) -> None:  # noqa: ARG001 - as every verb
+def delete_pack(pack: CorrectionPack, *, by: User) -> None:
     """Deletes a pack that was never published. Raises `IllegalTransition` for one that was: retire it."""
     with transaction.atomic():
         held = hold_pack(pack)
         if held.versions.exclude(published_at=None).exists():
             raise IllegalTransition("A pack that was published stays on record: retire it.")
+        note(What.PACK_DELETED, held.pack_id, by=by)
         PackEntry.objects.filter(version__pack=held).delete()
         held.delete()
 
@@ -348,6 +353,7 @@ def import_pack(data: bytes, *, choices: Mapping[int, str] | None = None, by: Us
             log(pack, "created", by=by, version=pack.draft)
         _merge_into(pack, document.items, choices or {}, by=by)
         log(pack, "imported", by=by, version=pack.draft, words=f"version {document.version} of “{document.name}”")
+        note(What.PACK_IMPORTED, pack.pack_id, by=by)
     return pack
 
 

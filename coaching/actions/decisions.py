@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -13,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from .. import events, rows, signals
+from ..afterwards import after_commit
 from ..exceptions import AlreadyDecided, DomainError, InvalidInput, NotAuto, SessionNotActive, StaleStep
 from ..models import Decision, Level, Session, Step, Suggestion
 from ..models.session import MAX_STEPS
@@ -184,9 +184,7 @@ def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
     _add_evidence(session, decision, in_trouble=in_trouble)
     # The policy decides inside a worker's turn, which goes on by itself.
     if session.workflow.is_browser and not decision.unattended:
-        transaction.on_commit(
-            partial(signals.session_needs_worker.send, sender=Session, session_pk=session.pk), robust=True
-        )
+        after_commit(signals.session_needs_worker.send, sender=Session, session_pk=session.pk)
 
 
 def _add_evidence(session: Session, decision: Decision, *, in_trouble: bool) -> None:

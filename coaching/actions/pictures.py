@@ -8,6 +8,9 @@ from ..exceptions import InvalidInput
 
 #: How a picture of each kind begins, and the ending of its file.
 _BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
+#: The largest picture that is kept: a long page on a sharp screen fits well.
+MAX_SIDE = 20_000
+MAX_PIXELS = 50_000_000
 _CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg"}
 
 
@@ -17,9 +20,18 @@ def kind_of(data: bytes) -> str | None:
 
 
 def check_picture(data: bytes, *, field: str) -> None:
-    """Raises `InvalidInput` for what is neither a PNG nor a JPEG."""
+    """Raises `InvalidInput` for what is neither a PNG nor a JPEG, or does not say a size that browsers can show.
+
+    A small file may unfold to a picture that takes gigabytes in the browser of whoever looks at it.
+    """
     if kind_of(data) is None:
         raise InvalidInput("This is neither a PNG nor a JPEG picture.", field=field)
+    size = size_of(data)
+    if size is None:
+        raise InvalidInput("This picture does not say how large it is: it is broken.", field=field)
+    if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
+        words = f"At most {MAX_SIDE} pixels a side and {MAX_PIXELS // 1_000_000} million in all"
+        raise InvalidInput(f"{words}, not {size[0]} × {size[1]}.", field=field)
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from .. import events, signals
+from ..afterwards import after_commit
 from ..exceptions import DomainError, InvalidInput
 from ..models import Decision, Session, SessionEvent, Step, Workflow
 from ..recordings import Redactor, mask
@@ -117,7 +117,7 @@ def _keep(record: SessionRecord) -> tuple[str, ...]:
         signals.session_closed.send(sender=Session, session=session)
     # What follows from its decisions may have been written down as news of today.
     Session.objects.filter(pk=session.pk).update(updated_at=record.updated_at)
-    transaction.on_commit(partial(events.wake_up, session.pk), robust=True)
+    after_commit(events.wake_up, session.pk)
     return remarks
 
 

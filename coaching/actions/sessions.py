@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -15,10 +14,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from .. import events, hub, signals
+from ..afterwards import after_commit
 from ..exceptions import DuplicateExecution, IllegalTransition, InvalidInput
 from ..models import Session, Workflow
 from ..models.session import MAX_STEPS
 from ..secrets import decrypt, encrypt
+from .audit import What, note
 from .holding import hold
 from .naming import name_of
 from .secrecy import with_placeholders, without_secrets
@@ -139,6 +140,17 @@ def remember_browser(session: Session, *, url: str, viewport: tuple[int, int]) -
     Session.objects.filter(pk=session.pk).update(browser=session.browser)
 
 
+def wait_for_a_browser(session_pk: int, *, why: str) -> None:
+    """Says, once, why an active session cannot go on yet: until it has its browser, which asks for no worker."""
+    with transaction.atomic():
+        if not hold(session_pk, status=Status.ACTIVE):
+            return
+        session = Session.objects.select_related("workflow").get(pk=session_pk)
+        if session.browser.get("waiting") != why:
+            waiting = session.browser | {"waiting": why}
+            events.record_event(session, events.SessionWaiting(reason=why), browser=waiting)
+
+
 def keep_last_picture(session: Session, screenshot: bytes) -> None:
     """Keeps the page as it was at the end, as PNG."""
     session.last_picture.save(f"{session.session_id}/last.png", ContentFile(screenshot), save=False)
@@ -156,10 +168,11 @@ def delete_session(session: Session) -> None:
         if session.last_picture:
             pictures.append(session.last_picture.name)
         session_id, pk = session.session_id, session.pk
+        note(What.SESSION_DELETED, session_id, workflow=session.workflow.workflow_id, status=session.status)
         session.delete()
-        transaction.on_commit(partial(_delete_pictures, session_id, pictures), robust=True)
-        transaction.on_commit(partial(hub.wake, pk), robust=True)
-        transaction.on_commit(partial(signals.session_ended.send, sender=Session, session_id=session_id), robust=True)
+        after_commit(_delete_pictures, session_id, pictures)
+        after_commit(hub.wake, pk)
+        after_commit(signals.session_ended.send, sender=Session, session_id=session_id)
 
 
 def _delete_pictures(session_id: str, names: list[str]) -> None:
@@ -203,13 +216,9 @@ def _end(session: Session, new: Session.Status, event: events.Event, *, because:
         withdraw_suggestion(suggestion, reason=because)
     _move(session, new, event, completed_at=timezone.now(), error_message=error_message)
     signals.session_closed.send(sender=Session, session=session)
-    transaction.on_commit(
-        partial(signals.session_ended.send, sender=Session, session_id=session.session_id), robust=True
-    )
+    after_commit(signals.session_ended.send, sender=Session, session_id=session.session_id)
 
 
 def _ask_for_a_worker(session: Session) -> None:
     if session.workflow.is_browser:
-        transaction.on_commit(
-            partial(signals.session_needs_worker.send, sender=Session, session_pk=session.pk), robust=True
-        )
+        after_commit(signals.session_needs_worker.send, sender=Session, session_pk=session.pk)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 from knox.models import AuthToken
 
 from ..exceptions import InvalidInput
+from .audit import What, note
 
 MAX_DAYS = 3650
 #: Each may ask as often as the limit says.
@@ -26,11 +28,18 @@ def issue_token(user: User, *, days: int) -> tuple[AuthToken, str]:
         raise InvalidInput(f"{MOST_TOKENS} tokens are valid already: withdraw one that nobody uses.")
     if not user.is_active:
         raise InvalidInput(f"The account of “{user.get_username()}” is disabled.")
-    stored, text = AuthToken.objects.create(user, expiry=timedelta(days=days))
+    with transaction.atomic():
+        stored, text = AuthToken.objects.create(user, expiry=timedelta(days=days))
+        note(What.TOKEN_MADE, user.get_username(), token=stored.token_key, days=days)
     return stored, text
 
 
 def withdraw_token(user: User, digest: str) -> bool:
     """Ends one of a user's tokens at once; False when there is no such token of theirs."""
-    removed, _ = AuthToken.objects.filter(user=user, digest=digest).delete()
-    return bool(removed)
+    with transaction.atomic():
+        token = AuthToken.objects.filter(user=user, digest=digest).first()
+        if token is None:
+            return False
+        note(What.TOKEN_WITHDRAWN, user.get_username(), by=user, token=token.token_key)
+        token.delete()
+    return True

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +21,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from .. import signals
+from ..afterwards import after_commit
 from ..exceptions import DomainError
 from ..models import AllowedHost, Session, Webhook, WebhookDelivery
 from ..secrets import decrypt
@@ -89,7 +89,7 @@ def put_into_outbox(session: Session, seq: int, type: str, at: datetime, data: M
 
 def ask_after_commit() -> None:
     """Asks a worker to send what is due, as soon as it is committed."""
-    transaction.on_commit(partial(signals.webhooks_need_worker.send, sender=WebhookDelivery), robust=True)
+    after_commit(signals.webhooks_need_worker.send, sender=WebhookDelivery)
 
 
 # ---- emptying it

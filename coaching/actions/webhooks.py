@@ -16,6 +16,7 @@ from ..exceptions import IllegalTransition, InvalidInput
 from ..models import AllowedHost, Webhook, WebhookDelivery, Workflow
 from ..secrets import UnreadableSecret, decrypt, encrypt
 from ..webhooks import AllowedHosts, BadAddress, body_of, host_of, is_private_name, new_secret, origin_of
+from .audit import What, note
 from .naming import name_of
 from .webhook_deliveries import ask_after_commit, drop_pending
 
@@ -62,7 +63,9 @@ def create_webhook(
         encrypted_secrets=encrypt({secret: ""}),
         created_by=by,
     )
-    webhook.save(force_insert=True)
+    with transaction.atomic():
+        webhook.save(force_insert=True)
+        note(What.WEBHOOK_MADE, webhook.pk, by=by, host=_host_of(webhook.url))
     logger.info("%s made webhook %s.", name_of(by), webhook.pk)
     return webhook, secret
 
@@ -84,6 +87,7 @@ def change_webhook(webhook: Webhook, *, by: User, **changes: Any) -> None:
         webhook.save(update_fields=[*changes, "updated_at"])
         if changes.get("enabled") is False:
             drop_pending(webhook, SWITCHED_OFF)
+        note(What.WEBHOOK_CHANGED, webhook.pk, by=by, changed=sorted(changes), host=_host_of(webhook.url))
     logger.info("%s changed %s of webhook %s.", name_of(by), ", ".join(sorted(changes)), webhook.pk)
 
 
@@ -93,7 +97,13 @@ def delete_webhook(webhook: Webhook, *, by: User) -> None:
     with transaction.atomic():
         Webhook.objects.select_for_update().get(pk=pk)
         webhook.delete()
+        note(What.WEBHOOK_DELETED, pk, by=by, host=_host_of(webhook.url))
     logger.info("%s deleted webhook %s.", name_of(by), pk)
+
+
+def _host_of(url: str) -> str:
+    """What may be said of an address: the rest of it may be a secret of the receiver's."""
+    return origin_of(url).host
 
 
 def check_url(url: str) -> str:
@@ -118,8 +128,10 @@ def _checked_types(names: Collection[str]) -> list[str]:
 
 def secret_of(webhook: Webhook, *, by: User) -> str:
     """The current secret, for an owner who asks for it. Raises `UnreadableSecret`."""
+    secret = next(iter(decrypt(webhook.encrypted_secrets)))
+    note(What.WEBHOOK_SECRET_SHOWN, webhook.pk, by=by)
     logger.info("%s looked at the secret of webhook %s.", name_of(by), webhook.pk)
-    return next(iter(decrypt(webhook.encrypted_secrets)))
+    return secret
 
 
 def rotate_secret(webhook: Webhook, *, by: User) -> str:
@@ -132,6 +144,7 @@ def rotate_secret(webhook: Webhook, *, by: User) -> str:
         held = Webhook.objects.select_for_update().get(pk=webhook.pk)
         webhook.encrypted_secrets = encrypt({secret: ""} | _going_on(held, now))
         webhook.save(update_fields=["encrypted_secrets", "updated_at"])
+        note(What.WEBHOOK_SECRET_REPLACED, webhook.pk, by=by)
     logger.info("%s replaced the secret of webhook %s.", name_of(by), webhook.pk)
     return secret
 
@@ -217,6 +230,7 @@ def allow_host(*, host: str, port: int | None = None, reason: str, by: User) -> 
     try:
         with transaction.atomic():
             allowed = AllowedHost.objects.create(host=host, port=port, reason=reason, by=name_of(by))
+            note(What.HOST_ALLOWED, allowed, by=by, reason=reason)
     except IntegrityError:
         raise InvalidInput("This host is allowed already.", field="host") from None
     logger.warning("%s allowed webhooks to reach %s.", name_of(by), allowed)
@@ -226,5 +240,7 @@ def allow_host(*, host: str, port: int | None = None, reason: str, by: User) -> 
 def forbid_host(allowed: AllowedHost, *, by: User) -> None:
     """Takes the permission back; what is still to be sent there is refused."""
     name = str(allowed)
-    allowed.delete()
+    with transaction.atomic():
+        allowed.delete()
+        note(What.HOST_FORBIDDEN, name, by=by)
     logger.warning("%s no longer allows webhooks to reach %s.", name_of(by), name)

@@ -35,6 +35,7 @@ from ..recordings import (
     validate_step,
 )
 from ..secrets import encrypt
+from .audit import What, note
 from .autonomy import settle_levels, start_anew
 from .facts import count_fact, hold_steps
 from .holding import hold, hold_ongoing
@@ -65,6 +66,7 @@ def create_workflow(
             Workflow(workflow_id=workflow_id, name=name, executor=executor, description=description, created_by=by)
         )
         set_steps(workflow, steps, by=by)
+        note(What.WORKFLOW_MADE, workflow_id, by=by, executor=executor)
     return workflow
 
 
@@ -118,6 +120,7 @@ def keep_demonstration(
             imported_by=by,
         )
         settle_levels(workflow)
+        note(What.WORKFLOW_IMPORTED, workflow.workflow_id, by=by, title=compiled.name[:200], new=existing is None)
     return Imported(workflow=workflow, recording=recording, notes=notes)
 
 
@@ -199,7 +202,9 @@ def set_variable_default(variable: Variable, value: str) -> None:
         variable.encrypted_default = encrypt({variable.name: value}) if value else ""
     else:
         variable.default = value
-    variable.save(update_fields=["default", "encrypted_default"])
+    with transaction.atomic():
+        variable.save(update_fields=["default", "encrypted_default"])
+        note(What.WORKFLOW_EDITED, variable.workflow.workflow_id, variable=variable.name)
 
 
 def set_steps(workflow: Workflow, steps: Iterable[Mapping[str, Any]], *, by: User | None) -> None:
@@ -352,6 +357,7 @@ def change_step(step: Step, *, by: User | None, **changes: Any) -> StepVersion:
         if spec_of(held) != changed:
             add_version(held, changed, by=by, risk_given="risk" in changes, tell=tell)
             settle_levels(step.workflow)
+            note(What.WORKFLOW_EDITED, step.workflow.workflow_id, by=by, step=step.node_id, changed=sorted(changes))
     step.refresh_from_db()
     return step.version
 
@@ -428,4 +434,5 @@ def delete_workflow(workflow: Workflow) -> None:
             raise IllegalTransition(f"{count} sessions of this workflow are still going on: end or delete them first.")
         for session in workflow.sessions.all():
             delete_session(session)
+        note(What.WORKFLOW_DELETED, workflow.workflow_id, name=workflow.name)
         workflow.delete()

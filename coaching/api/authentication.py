@@ -7,13 +7,25 @@ from typing import Any
 
 from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from knox.auth import TokenAuthentication as KnoxAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
+from rest_framework.request import Request
+
+from ..client_address import of_request
+from ..guessing import failed
 
 _LOOKS_LIKE_A_TOKEN = re.compile(rb"[A-Za-z0-9_]+")
 
 
 class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
-    """`Authorization: Token …`."""
+    """`Authorization: Token …`. Whoever sends too many wrong ones is told to wait."""
+
+    def authenticate(self, request: Request) -> Any:
+        try:
+            return super().authenticate(request)
+        except AuthenticationFailed:
+            if wait := failed(of_request(request)):
+                raise Throttled(wait) from None
+            raise
 
     def authenticate_credentials(self, token: bytes) -> Any:
         # knox decodes the header as UTF-8 and would answer other bytes with a 500.

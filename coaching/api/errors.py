@@ -22,6 +22,7 @@ from ..exceptions import (
     QuestionOpen,
     UndecidedConflicts,
 )
+from ..unavailable import CODE, RETRY_AFTER_SECONDS, why_unavailable, with_advice
 
 
 class TooLarge(APIException):
@@ -40,6 +41,15 @@ class Refused(APIException):
         self.status_code = error.status
 
 
+class Unavailable(APIException):
+    """The database or the disk cannot serve now; the same request may succeed later."""
+
+    status_code = 503
+    default_code = CODE
+    #: Seconds; told as `Retry-After`.
+    wait = RETRY_AFTER_SECONDS
+
+
 class ExceptionHandler(StandardHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, InvalidInput):
@@ -54,7 +64,8 @@ class ExceptionHandler(StandardHandler):
             return TooLarge(getattr(self.context["view"], "max_body", settings.MAX_BODY_BYTES))
         if isinstance(exc, SuspiciousOperation | UnreadablePostError | MultiPartParserError):
             return ParseError("The body cannot be read.")
-        converted: Exception = super().convert_known_exceptions(exc)
+        why = why_unavailable(exc)
+        converted: Exception = Unavailable(with_advice(why)) if why else super().convert_known_exceptions(exc)
         return converted
 
     def format_exception(self, exc: APIException) -> dict[str, Any]:

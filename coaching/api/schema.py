@@ -11,7 +11,7 @@ from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, O
 from rest_framework import serializers
 from rest_framework.negotiation import DefaultContentNegotiation
 
-from .. import idempotency
+from .. import idempotency, unavailable
 from ..models.idempotency import KEY_LENGTH
 from ..models.session import MAX_STEPS
 from .serializers import MAX_COUNT, SPACE, ErrorSerializer, Moment, NoFields, QuerySerializer, StrictSerializer
@@ -26,6 +26,7 @@ _MEANING = {
     "415": "The body is of a kind that is not read here.",
     "422": "The `Idempotency-Key` was used for another request before.",
     "429": "Too many requests: `Retry-After` says how many seconds to wait.",
+    "503": "The database or the disk cannot serve now: nothing is lost, send it again after `Retry-After` seconds.",
 }
 #: One example of each error that an operation does not give an example of itself.
 _EXAMPLE = {
@@ -44,6 +45,7 @@ _EXAMPLE = {
         None,
     ),
     "429": ("client_error", "throttled", "Request was throttled. Expected available in 17 seconds.", None),
+    "503": ("server_error", unavailable.CODE, unavailable.with_advice(unavailable.UNREACHABLE), None),
 }
 _ONCE = OpenApiParameter(
     idempotency.HEADER,
@@ -139,6 +141,7 @@ class Schema(AutoSchema):
             *(["413", "415"] if has_body else []),
             *(["422"] if self.method == "POST" else []),
             "429",
+            "503",
         ]
 
     def _map_serializer(self, serializer: Any, direction: Direction, bypass_extensions: bool = False) -> Any:
@@ -184,7 +187,8 @@ class Schema(AutoSchema):
                 if status < "300":
                     _header(answer, idempotency.REPLAYED, {"type": "string", "enum": ["true"]})
         _header(responses["401"], "WWW-Authenticate", _TEXT, required=True)
-        _header(responses["429"], "Retry-After", _INTEGER, required=True)
+        for status in ("429", "503"):
+            _header(responses[status], "Retry-After", _INTEGER, required=True)
         operation["responses"] = dict(sorted(responses.items()))
 
     def _give_examples(self, operation: Any) -> None:

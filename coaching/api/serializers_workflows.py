@@ -8,6 +8,7 @@ from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from ..actions.destinations import MAX_HOSTS
 from ..models import Level, Risk, Step, Workflow
 from ..models.workflow import NODE_ID_LENGTH
 from ..recordings import MAX_STEPS
@@ -48,6 +49,9 @@ class WorkflowSerializer(serializers.Serializer[Workflow]):
     executor = serializers.ChoiceField(choices=Workflow.Executor.choices)
     level = serializers.SerializerMethodField(help_text="The level of its weakest step.")
     start_url = serializers.CharField(allow_blank=True)
+    allowed_hosts = serializers.ListField(
+        child=serializers.CharField(), help_text="Where its browser may go beyond the hosts of its own steps."
+    )
     variables = serializers.SerializerMethodField()
     steps = StepSerializer(source="ordered_steps", many=True)
     created_at = Moment()
@@ -104,6 +108,12 @@ class WorkflowChanges(StrictSerializer):
     name = serializers.CharField(max_length=200, required=False)
     description = serializers.CharField(max_length=LONG_TEXT, required=False, allow_blank=True)
     start_url = serializers.CharField(max_length=LONG_TEXT, required=False, allow_blank=True)
+    allowed_hosts = serializers.ListField(
+        child=serializers.CharField(max_length=300),
+        required=False,
+        max_length=MAX_HOSTS,
+        help_text="Where its browser may go beyond the hosts of its own steps: `host`, `host:port`, `*.host`.",
+    )
     steps = StepsField(help_text="All steps, in order; what differs from the current version makes a new one.")
     variables = serializers.ListField(child=VariableDefault(), required=False, help_text="New defaults, by name.")
 

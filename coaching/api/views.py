@@ -20,7 +20,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound
 from rest_framework.renderers import JSONRenderer
-from rest_framework.request import Request
+from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -65,9 +65,12 @@ class ApiView(APIView):
             headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
             return idempotency.Answer(response.status_code, body, headers)
 
-        fingerprint = idempotency.fingerprint_of(request._request)  # noqa: SLF001 - Django's request below DRF's
-        # Read before anything is locked, which may take long; and after the body itself, which is gone then.
+        # Read before anything is locked: that may take long.
+        if not is_form_media_type(request.content_type):
+            # Its bytes first: once a parser has read them from the connection they are gone for the fingerprint.
+            _ = request._request.body  # noqa: SLF001 - Django's request below DRF's
         _ = request.data
+        fingerprint = idempotency.fingerprint_of(request._request)  # noqa: SLF001 - Django's request below DRF's
         return idempotency.once(self.user, key, fingerprint, partial(post, request, *args, **kwargs), keep)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:

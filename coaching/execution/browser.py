@@ -6,7 +6,7 @@ Chromium stays, with its tabs and all they hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -18,58 +18,77 @@ from playwright.sync_api import Page
 
 from . import screenshot
 from .chromium import running_endpoint, start_chromium
-from .driver import BrowserLost, BrowserThread, P, T
-from .locate import Located, locate
+from .driver import LIMIT_SECONDS, BrowserHangs, BrowserLost, BrowserThread, P, T
+from .guard import resolver_rules
+from .limits import OFTEN, closing_was_told, room_beside, why_closed
+from .locate import Located, locate, timeout_in
 from .perform import Performed, perform
 from .tabs import Tabs, viewport_of
 from .text import clean
 from .urls import ForbiddenUrl, check_destination
 
-__all__ = ["BrowserLost", "BrowserThread", "SessionBrowser", "attach"]
+__all__ = ["BrowserHangs", "BrowserLost", "BrowserThread", "SessionBrowser", "attach"]
 
 REOPEN_MS = 15_000
 #: A browser that lives is given this long to answer before it counts as lost, with all that its pages hold.
 ANSWER_SECONDS = 10.0
 LOST = "The browser does not answer as it should; it may be lost."
+CRASHED = (
+    "The page has crashed its tab, and a new one was opened at the last address: the page may differ from what it was. "
+    "Look at the picture before you decide."
+)
+#: How long a look at the page may take, and an action beyond its own limit, before the browser counts as hanging.
+LOOK_SECONDS = 30.0
+BEYOND_LIMIT_SECONDS = 45.0
 
 
 class SessionBrowser:
-    """An attached browser. `reopened`: the one that should have been there was lost, and a new one was opened."""
+    """An attached browser. `reopened`: the one that should have been there was lost, and a new one was opened.
 
-    def __init__(self, thread: BrowserThread, tabs: Tabs, *, reopened: bool) -> None:
+    `why_reopened` says why, for the coach, where that is known.
+    """
+
+    def __init__(self, thread: BrowserThread, tabs: Tabs, *, reopened: bool, why_reopened: str = "") -> None:
         self._thread = thread
         self._generation = thread.generation
         self._tabs = tabs
-        self.reopened = reopened
+        self._hangs = ""
+        self.reopened, self.why_reopened = reopened, why_reopened
 
     @property
     def url(self) -> str:
         """The address of the tab in use: that of the latest action's target, else the main one."""
         return str(clean(self._run(lambda: self._page.url)))
 
+    def refused(self) -> str:
+        """Where its tabs may not go and wanted to, or went while nobody looked on, since this was last told."""
+        return self._run(lambda: self._tabs.guard.told() if self._tabs.guard else "")
+
     @property
     def title(self) -> str:
-        return str(clean(self._run(self._page.title)))
+        return str(clean(self._look(lambda: str(self._page.title()))))
 
     @property
     def viewport(self) -> tuple[int, int]:
         """Width and height of the tab in use, in CSS pixels."""
-        return self._run(lambda: viewport_of(self._page))
+        return self._look(lambda: viewport_of(self._page))
 
     def screenshot(self, *, hide: Sequence[str] = ()) -> bytes:
         """PNG of the viewport, one pixel per CSS pixel; password fields and what shows a string of `hide` covered."""
-        return self._run(lambda: screenshot.take(self._tabs, self._page, hide=hide))
+        return self._look(lambda: screenshot.take(self._tabs, self._page, hide=hide))
 
     def locate(self, action: Mapping[str, Any], *, timeout_ms: int | None = None) -> Located:
         """Where the target of `action` is, waited for up to `timeout_ms`; raises `BrowserLost`."""
-        return self._run(locate, self._tabs, action, timeout_ms=timeout_ms)
+        return self._within(_longest(action, timeout_ms), locate, self._tabs, action, timeout_ms=timeout_ms)
 
     def perform(
         self, action: Mapping[str, Any], located: Located | None = None, *, timeout_ms: int | None = None
     ) -> Performed:
         """Performs `action` on what `locate` found during this attachment. A lost browser is an uncertain outcome."""
         try:
-            performed = self._run(perform, self._tabs, action, located, timeout_ms=timeout_ms)
+            performed = self._within(
+                _longest(action, timeout_ms), perform, self._tabs, action, located, timeout_ms=timeout_ms
+            )
         except BrowserLost as error:
             return Performed(ok=False, reason=str(error), uncertain=True)
         return replace(performed, reason=clean(performed.reason))
@@ -79,18 +98,37 @@ class SessionBrowser:
         return self._tabs.main if self._tabs.page.is_closed() else self._tabs.page
 
     def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._within(LIMIT_SECONDS, function, *args, **kwargs)
+
+    def _look(self, function: Callable[[], T]) -> T:
+        return self._within(LOOK_SECONDS, function)
+
+    def _within(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._hangs:
+            raise BrowserHangs(self._hangs)
+        if self._tabs.crashed:
+            raise BrowserLost(CRASHED)
         if self._thread.generation != self._generation:
             raise BrowserLost(LOST)
         try:
-            return self._thread.run(function, *args, **kwargs)
+            return self._thread.run_within(seconds, function, *args, **kwargs)
+        except BrowserHangs as error:
+            if self._tabs.crashed:
+                raise BrowserLost(CRASHED) from None
+            self._hangs = str(error)
+            raise
         except PlaywrightError:
             # Playwright's messages may hold what was typed, so they go no further.
-            raise BrowserLost(LOST) from None
+            raise BrowserLost(CRASHED if self._tabs.crashed else LOST) from None
 
     def leave(self) -> None:
         """Closes the connection, not the browser. A connection of a driver that died is closed already."""
         if self._thread.generation == self._generation:
             self._thread.run(self._tabs.close)
+
+
+def _longest(action: Mapping[str, Any], timeout_ms: int | None) -> float:
+    return timeout_in(action, timeout_ms) / 1000 + BEYOND_LIMIT_SECONDS
 
 
 @contextmanager
@@ -101,19 +139,33 @@ def attach(
     viewport: tuple[int, int],
     last_url: str | None = None,
     expected: bool = False,
+    allowed: Collection[str] | None = None,
+    most: int = 0,
     thread: BrowserThread | None = None,
 ) -> Iterator[SessionBrowser]:
     """Attaches to the Chromium of `profile`, starting one at `last_url` if none is running.
 
-    `expected` says whether one should be running; `viewport` (CSS pixels) is for a new one. Raises `ChromiumFailed`,
-    `BrowserLost`.
+    `allowed` are the hosts that its tabs may visit (`guard.Places`; None: any). `expected` says whether one should be
+    running; `viewport` (CSS pixels) is for a new one, which is not started beside `most` others (0: any number).
+    Raises `ChromiumFailed`, `BrowserLost`, `NoRoom`.
     """
     thread = thread or default_thread()
+    why, times = why_closed(profile)
+    if times >= OFTEN:
+        last_url = None
     try:
-        tabs, fresh = thread.run(_open, thread, profile, chromium, viewport, last_url)
+        tabs, fresh = thread.run(
+            _open, thread, profile, chromium, viewport=viewport, last_url=last_url, allowed=allowed, most=most
+        )
     except PlaywrightError:
         raise BrowserLost(LOST) from None
-    browser = SessionBrowser(thread, tabs, reopened=fresh and expected)
+    closing_was_told(profile)
+    if fresh:
+        where = "at the last address: the page may differ from what it was" if last_url else "on an empty page"
+        why = why and f"{why} A new one was opened {where}. Look at the picture before you decide."
+    else:
+        why = CRASHED if tabs.lost_main else ""
+    browser = SessionBrowser(thread, tabs, reopened=expected and (fresh or tabs.lost_main), why_reopened=why)
     try:
         yield browser
     finally:
@@ -126,14 +178,22 @@ def default_thread() -> BrowserThread:
 
 
 def _open(
-    thread: BrowserThread, profile: Path, chromium: Path, viewport: tuple[int, int], last_url: str | None
+    thread: BrowserThread,
+    profile: Path,
+    chromium: Path,
+    *,
+    viewport: tuple[int, int],
+    last_url: str | None,
+    allowed: Collection[str] | None,
+    most: int,
 ) -> tuple[Tabs, bool]:
     endpoint = running_endpoint(profile, patience=ANSWER_SECONDS)
     fresh = endpoint is None
-    tabs = Tabs(
-        thread.playwright, endpoint or start_chromium(chromium, profile, viewport=viewport), profile, fresh=fresh
-    )
-    if fresh:
+    if endpoint is None:
+        room, rules = room_beside(profile, most), resolver_rules(allowed)
+        endpoint = start_chromium(chromium, profile, viewport=viewport, resolver_rules=rules, room=room)
+    tabs = Tabs(thread.playwright, endpoint, profile, fresh=fresh, allowed=allowed)
+    if fresh or tabs.lost_main:
         if viewport_of(tabs.main) != viewport:
             tabs.set_viewport(tabs.main, *viewport)
         if last_url:

@@ -53,7 +53,6 @@ FLAGS = (
     "--force-device-scale-factor=1",
     "--remote-debugging-address=127.0.0.1",
     "--remote-debugging-port=0",
-    f"--host-resolver-rules={RESOLVER_RULES}",
 )
 
 
@@ -97,26 +96,35 @@ def _playwright_folder() -> Path:
     return Path(configured) if configured not in ("", "0") else Path.home() / ".cache" / "ms-playwright"
 
 
-def start_chromium(binary: Path, profile: Path, *, viewport: tuple[int, int]) -> Endpoint:
+def start_chromium(
+    binary: Path,
+    profile: Path,
+    *,
+    viewport: tuple[int, int],
+    resolver_rules: str = RESOLVER_RULES,
+    room: contextlib.AbstractContextManager[None] | None = None,
+) -> Endpoint:
     """Starts a detached Chromium on `profile` (made if missing) with a window of `viewport` CSS pixels.
 
-    It outlives the process that starts it. Raises `ChromiumFailed` if it does not answer in 20 s.
+    It outlives the process that starts it, which happens inside of `room`. Raises `ChromiumFailed` if it does not
+    answer in 20 s.
     """
     profile.mkdir(parents=True, exist_ok=True, mode=0o700)
     profile = profile.resolve()
     stop_chromium(profile)
     (profile / "DevToolsActivePort").unlink(missing_ok=True)
     arguments = [str(binary), *FLAGS, _profile_flag(profile), f"--window-size={viewport[0]},{viewport[1]}"]
+    arguments.append(f"--host-resolver-rules={resolver_rules}")
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")
     environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-    with (profile / LOG_FILE).open("ab") as log:
+    with room or contextlib.nullcontext(), (profile / LOG_FILE).open("ab") as log:
         process = subprocess.Popen(  # noqa: S603
             [*arguments, "about:blank"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True, close_fds=True, env=environment, cwd=profile,
         )  # fmt: skip
-    (profile / PID_FILE).write_text(str(process.pid))
+        (profile / PID_FILE).write_text(str(process.pid))
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if endpoint := running_endpoint(profile):
@@ -202,11 +210,22 @@ def _own_pid(profile: Path) -> int | None:
 
     Some distributions start Chromium from a shell script. Should that script be gone, its Chromium is searched for.
     """
+    noted = noted_pid(profile)
+    return noted if noted is not None else next((pid for pid in _pids() if _is_ours(pid, profile)), None)
+
+
+def noted_pid(profile: Path) -> int | None:
+    """The leader of this profile's browser by what is noted in its folder; None if that is gone."""
     with contextlib.suppress(OSError, ValueError):
         noted = int((profile / PID_FILE).read_text())
         if _is_ours(noted, profile):
             return noted
-    return next((pid for pid in _pids() if _is_ours(pid, profile)), None)
+    return None
+
+
+def members_of(leader: int) -> list[int]:
+    """The processes of the browser that `leader` leads, it among them."""
+    return [pid for pid in _pids() if _in_group(pid, leader)]
 
 
 def _pids() -> Iterator[int]:

@@ -30,6 +30,10 @@ class BrowserLost(Exception):
     """The browser, or the way to it, is gone; the message is for the coach."""
 
 
+class BrowserHangs(BrowserLost):
+    """A page keeps its browser so busy that nothing can be asked of it: only ending the browser helps."""
+
+
 class _Worker:
     """One thread with one driver process. Ends for good when either does."""
 
@@ -37,6 +41,7 @@ class _Worker:
         self.playwright: Future[Playwright] = Future()
         self._driver_pids: list[int] = []
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._killed = False
         self._thread = threading.Thread(target=self._work, name="browser", daemon=True)
         self._thread.start()
 
@@ -58,7 +63,8 @@ class _Worker:
 
     @property
     def healthy(self) -> bool:
-        if not self._thread.is_alive():
+        # A killed driver takes a moment to be gone, and its thread may never come back.
+        if self._killed or not self._thread.is_alive():
             return False
         return not self.playwright.done() or all(_running(pid) for pid in self._driver_pids)
 
@@ -79,6 +85,7 @@ class _Worker:
 
     def kill(self) -> None:
         """Ends the driver process under a call that does not come back; the call then fails."""
+        self._killed = True
         for pid in self._driver_pids:
             if _running(pid):
                 os.kill(pid, signal.SIGKILL)
@@ -104,19 +111,24 @@ class BrowserThread:
         return self._started
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run_within` the thread's own limit."""
+        return self.run_within(self._limit, function, *args, **kwargs)
+
+    def run_within(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` returns or raises on the browser thread.
 
-        Raises `BrowserLost` if it takes longer than the limit: the page hangs, and the driver is replaced.
+        Raises `BrowserHangs` if it takes longer: the page hangs, and the driver is replaced.
         """
+        seconds = min(seconds, self._limit)
         worker = self._healthy_worker()
         if worker.here:
             return function(*args, **kwargs)
         worker.playwright.result(START_SECONDS)
         try:
-            return worker.submit(function, *args, **kwargs).result(self._limit)
+            return worker.submit(function, *args, **kwargs).result(seconds)
         except FutureTimeout:
             worker.kill()
-            raise BrowserLost(f"The page has not answered for {self._limit:g} seconds.") from None
+            raise BrowserHangs(f"The page has not answered for {seconds:g} seconds.") from None
 
     @property
     def playwright(self) -> Playwright:

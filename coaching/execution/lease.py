@@ -32,14 +32,23 @@ class Lease:
     def release(self) -> None:
         Session.objects.filter(pk=self.session_pk, lease_owner=self.owner).update(lease_owner="", lease_until=None)
 
+    def leave_host(self) -> None:
+        """A session that has not had a browser yet may have its first one on any host."""
+        mine = Session.objects.filter(pk=self.session_pk, lease_owner=self.owner)
+        mine.exclude(browser__has_key="url").update(host="")
+
 
 def claim(session_pk: int) -> Lease | None:
-    """The lease of an active session, or None when it is not active or another worker holds it."""
+    """The lease of an active session, or None when it is not active, or another worker or host has it.
+
+    A session that no host has is this host's from now on.
+    """
     owner = f"{this_process()} {secrets.token_hex(4)}"
     claimed = (
         Session.objects.filter(pk=session_pk, status=Session.Status.ACTIVE)
         .unleased()
-        .update(lease_owner=owner, lease_until=_until())
+        .of_this_host()
+        .update(lease_owner=owner, lease_until=_until(), host=settings.COACHSITE_HOST)
     )
     return Lease(session_pk, owner) if claimed else None
 

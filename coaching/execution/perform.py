@@ -59,6 +59,7 @@ def perform(
         return Performed(ok=False, reason=f"Steps of the type “{action.get('type')}” cannot be performed here.")
     deadline = time.monotonic() + limit / 1000
     tabs.dialogs.clear()
+    tabs.remarks.clear()
     try:
         if located is None or (needs_target(action) and located.found and not located.has_target):
             located = locate(tabs, action, timeout_ms=limit)
@@ -91,10 +92,10 @@ def _broken(tabs: Tabs, error: PlaywrightError) -> Performed:
     """The outcome when Playwright itself broke off. Its message may hold what was typed, so it is not passed on."""
     if not tabs.connected:
         return Performed(ok=False, reason="The browser was lost during the action.", uncertain=True)
+    if tabs.crashed or "crash" in error.message:
+        return Performed(ok=False, reason="The page crashed during the action.", uncertain=True)
     if tabs.main.is_closed() or "closed" in error.message:
         return Performed(ok=False, reason="The tab was closed during the action.", uncertain=True)
-    if "crash" in error.message:
-        return Performed(ok=False, reason="The page crashed during the action.", uncertain=True)
     if context_gone(error):
         return Performed(ok=False, reason="The page moved on during the action.", uncertain=True)
     return Performed(ok=False, reason="The browser could not do this, and did not say why.", uncertain=True)
@@ -104,23 +105,30 @@ def _broken(tabs: Tabs, error: PlaywrightError) -> Performed:
 
 
 def _dialog_words(tabs: Tabs) -> str:
+    """What the page said and did meanwhile."""
     asked = [(kind, text) for kind, text in tabs.dialogs if kind != "beforeunload"]
-    return " ".join(
+    answered = (
         f"The page showed the message “{text}”; it was closed."
         if kind == "alert"
         else f"The page asked “{text}”; it was answered with “Cancel”."
         for kind, text in asked
     )
+    return " ".join([*answered, *tabs.remarks])
 
 
 def _with_dialogs(tabs: Tabs, words: str) -> str:
-    return f"{words} {_dialog_words(tabs)}".strip()
+    return " ".join(part for part in (_refused_words(tabs), words, _dialog_words(tabs)) if part)
+
+
+def _refused_words(tabs: Tabs) -> str:
+    return tabs.guard.told() if tabs.guard else ""
 
 
 def _answered(tabs: Tabs) -> Performed:
-    """A question answered with “Cancel” means that the page did not do what the action was for."""
+    """A question answered with “Cancel”, or a place not visited: the page did not do what the action was for."""
     questioned = any(kind in ("confirm", "prompt") for kind, _text in tabs.dialogs)
-    return Performed(ok=not questioned, reason=_dialog_words(tabs) or None)
+    refused = bool(tabs.guard and tabs.guard.refused)
+    return Performed(ok=not (questioned or refused), reason=_with_dialogs(tabs, "") or None)
 
 
 # -------------------------------------------------------------------------------------------------- the types

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from .. import evidence
 from ..actions.asking import whom_to_ask
@@ -15,7 +16,8 @@ from ..actions.secrecy import masked_action, secret_names, without_secrets
 from ..actions.suggestions import Proposal
 from ..models import Session, StepVersion
 from ..packs import Situation, target_print
-from ..recordings import describe, fill_known
+from ..recordings import describe, fill, fill_known
+from ..recordings.variables import PLACEHOLDER
 from ..secrets import decrypt
 
 DEFAULT_TIMEOUT_MS = 5_000
@@ -53,6 +55,23 @@ def visible_values(session: Session) -> dict[str, str]:
 def all_values(session: Session) -> dict[str, str]:
     """All variables with the secrets in the clear: only for performing, never to be stored or logged."""
     return {**session.variables, **decrypt(session.encrypted_secrets)}
+
+
+def filled(template: Mapping[str, Any], session: Session) -> dict[str, Any]:
+    """`template` with all variables in the clear, as it is performed. Raises `MissingVariable`.
+
+    Recording has put placeholders where secrets stood URL-encoded in an address, so there they are encoded again: a
+    secret with an “&” would otherwise end early, and the rest of it be another parameter. One that an address begins
+    with is an address itself.
+    """
+    values = all_values(session)
+    action: dict[str, Any] = fill(dict(template), values)
+    if isinstance(url := template.get("url"), str):
+        first = PLACEHOLDER.match(url)
+        start = first[0] if first else ""
+        encoded = {name: quote(value, safe="") for name, value in decrypt(session.encrypted_secrets).items()}
+        action["url"] = fill(start, values) + fill(url.removeprefix(start), values | encoded)
+    return action
 
 
 @dataclass(frozen=True, slots=True)

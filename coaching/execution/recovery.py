@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ..actions.backtests import restart_lost_backtests
@@ -20,6 +20,7 @@ from ..models import Session, Suggestion, Workflow
 from ..signals import session_needs_worker
 from .chromium import profiles_in, stop_chromium
 from .lease import free_dead_leases, is_dead
+from .limits import close_because, memory_of, running_in
 from .runner import UNCERTAIN, profile_of
 
 logger = logging.getLogger(__name__)
@@ -35,21 +36,52 @@ class Swept:
     uncertain: int
     expired: int
     browsers_closed: int
+    browsers_too_large: int
 
 
 def sweep() -> Swept:
     """One round. Safe to run at any time, beside other sweeps and workers."""
     freed = free_dead_leases()
+    too_large = close_oversized()
     uncertain, expired = _settle_ended_sessions(), expire_overdue()
     overdue = Q(enqueued_at=None) | Q(enqueued_at__lt=timezone.now() - ASK_AGAIN_AFTER) | Q(pk__in=freed)
-    waiting = list(Session.objects.waiting_for_a_worker().filter(overdue).values_list("pk", flat=True))
+    waiting = _that_have_room(Session.objects.waiting_for_a_worker().filter(overdue))
     for session_pk in waiting:
         session_needs_worker.send(Session, session_pk=session_pk)
     restart_lost_backtests()
     free_dead_claims(is_dead)
     ask_again()
     delete_old_deliveries()
-    return Swept(len(freed), len(waiting), uncertain, expired, close_orphans())
+    return Swept(len(freed), len(waiting), uncertain, expired, close_orphans(), too_large)
+
+
+def _that_have_room(sessions: QuerySet[Session]) -> list[int]:
+    """The keys of those that a worker can go on with: of those that wait for a browser, as many as may have one."""
+    waiting = Q(browser__has_key="waiting")
+    keys = list(sessions.exclude(waiting).values_list("pk", flat=True))
+    room = settings.MAX_BROWSERS - running_in(Path(settings.BROWSER_PROFILES)) if settings.MAX_BROWSERS else None
+    # Room on another host is for the sweep there to know.
+    here = sessions.filter(waiting, pk__in=Session.objects.of_this_host())
+    longest = here.order_by("enqueued_at", "pk").values_list("pk", flat=True)
+    return [*keys, *longest[: room and max(0, room)]]
+
+
+def close_oversized() -> int:
+    """Closes the browsers that take more memory than one may, and asks for workers to tell the coaches."""
+    limit, closed = settings.BROWSER_MEMORY_MB, 0
+    if not limit:
+        return 0
+    for profile in profiles_in(Path(settings.BROWSER_PROFILES)):
+        used = memory_of(profile) // 2**20
+        if used <= limit:
+            continue
+        logger.warning("The browser of session %s took %d MiB and was closed.", profile.name, used)
+        close_because(profile, f"The browser was closed because its page took too much memory: {used} MiB of {limit}.")
+        closed += 1
+        session = Session.objects.filter(session_id=profile.name, status=Session.Status.ACTIVE).first()
+        if session:
+            session_needs_worker.send(Session, session_pk=session.pk)
+    return closed
 
 
 def _settle_ended_sessions() -> int:
@@ -70,7 +102,8 @@ def close_orphans() -> int:
     """Closes the browsers and removes the profiles of sessions that ended or are gone; returns how many."""
     closed = 0
     for profile in profiles_in(Path(settings.BROWSER_PROFILES)):
-        if not Session.objects.ongoing().filter(session_id=profile.name).exists():
+        # A session that another host has taken over has its browser there.
+        if not Session.objects.ongoing().of_this_host().filter(session_id=profile.name).exists():
             closed += close_browser_of(profile.name)
     return closed
 
@@ -78,7 +111,7 @@ def close_orphans() -> int:
 def close_browser_of(session_id: str) -> bool:
     """Ends the Chromium of an ended session and removes its profile; False while the session needs them."""
     profile = profile_of(session_id)
-    kept = Session.objects.filter(session_id=session_id)
+    kept = Session.objects.of_this_host().filter(session_id=session_id)
     if kept.exists() and not kept.filter(status__in=Session.ENDED).unleased().exists():
         return False
     if not profile.exists():

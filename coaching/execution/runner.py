@@ -18,21 +18,24 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
+from .. import logs
 from ..actions.decisions import Answer, decide
 from ..actions.proposing import earlier_trouble
 from ..actions.risk import sends_a_form
 from ..actions.secrecy import keep_secret, secret_names, without_secrets
-from ..actions.sessions import complete_session, keep_last_picture, remember_browser
+from ..actions.sessions import complete_session, keep_last_picture, remember_browser, wait_for_a_browser
 from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
 from ..exceptions import IllegalTransition, NotAuto, SessionNotActive
 from ..models import Decision, Session, StepVersion, Suggestion
-from ..recordings import MissingVariable, fill, fill_known, names_in
+from ..recordings import MissingVariable, fill_known, names_in
 from ..secrets import decrypt
-from .browser import BrowserLost, SessionBrowser, attach
+from .browser import BrowserHangs, BrowserLost, SessionBrowser, attach
 from .chromium import ChromiumFailed, ChromiumMissing, find_chromium, running_endpoint
+from .destinations import destinations_of
 from .lease import Lease, LeaseLost, claim
+from .limits import NoRoom, close_because
 from .locate import Located
-from .proposals import all_values, build_proposal, plan, timeout_of
+from .proposals import build_proposal, filled, plan, timeout_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,10 @@ UNCERTAIN = (
 OWN_FAULT = "coachsite itself failed here ({name}); nothing was done that is not shown. Accept tries again."
 
 
+#: What ends a turn without being anything that the coach could do something about.
+NOT_THE_PAGE_S = (OperationalError, InterfaceError, LeaseLost, NoRoom, SessionNotActive, IllegalTransition)
+
+
 def advance(session_pk: int) -> None:
     """Does whatever is due for a session without a person; returns at once when another worker is at it."""
     while lease := claim(session_pk):
@@ -56,6 +63,11 @@ def advance(session_pk: int) -> None:
             _take_turn(lease)
         except LeaseLost:
             logger.warning("Session %s was taken over by another worker.", session_pk)
+            return
+        except NoRoom as no_room:
+            # The sweep asks again when a browser has gone.
+            wait_for_a_browser(session_pk, why=str(no_room))
+            lease.leave_host()
             return
         except (SessionNotActive, IllegalTransition, Session.DoesNotExist):
             logger.info("Session %s was paused, ended or deleted during its turn.", session_pk)
@@ -68,6 +80,7 @@ def advance(session_pk: int) -> None:
 
 def _take_turn(lease: Lease) -> None:
     session = Session.objects.select_related("workflow").get(pk=lease.session_pk)
+    logs.note(session=session.session_id)
     latest = session.latest_suggestion()
     if latest and latest.is_open and running_endpoint(profile_of(session.session_id)):
         return
@@ -78,18 +91,26 @@ def _take_turn(lease: Lease) -> None:
     try:
         try:
             _with_browser(session, lease)
-        except BrowserLost:
+        except BrowserLost as error:
             # Lost while it was only looked at: a new one shows the coach where we are.
+            _close_if_it_hangs(session, error)
             lease.renew()
             _with_browser(session, lease)
-    except (OperationalError, InterfaceError, LeaseLost, SessionNotActive, IllegalTransition, Session.DoesNotExist):
+    except (*NOT_THE_PAGE_S, Session.DoesNotExist):
         raise
     except (ChromiumMissing, ChromiumFailed, BrowserLost) as error:
+        _close_if_it_hangs(session, error)
         _ask_without_browser(session, lease, str(error))
     except Exception as error:
         # Whatever it was, the coach is told and the session goes on from its rows; the log has the details.
         logger.exception("Session %s could not go on.", session.session_id)
         _ask_without_browser(session, lease, OWN_FAULT.format(name=type(error).__name__))
+
+
+def _close_if_it_hangs(session: Session, error: Exception) -> None:
+    """Nothing else helps: whoever attaches to it next would wait as long, for nothing."""
+    if isinstance(error, BrowserHangs):
+        close_because(profile_of(session.session_id), f"{error} So its browser was closed.")
 
 
 def _with_browser(session: Session, lease: Lease) -> None:
@@ -111,7 +132,9 @@ def open_browser(session: Session) -> AbstractContextManager[SessionBrowser]:
         chromium=find_chromium(settings.CHROMIUM_PATH),
         viewport=(width, height),
         last_url=fill_known(last.get("url"), in_addresses),
-        expected=bool(last),
+        expected=bool(last.get("url")),
+        most=settings.MAX_BROWSERS,
+        allowed=destinations_of(session),
     )
 
 
@@ -129,14 +152,15 @@ class _Turn:
             self.lease.renew()
 
     def _tell_that_the_browser_was_lost(self) -> None:
+        words = self.browser.why_reopened or BROWSER_LOST
         latest = self.session.latest_suggestion()
         if latest and latest.awaits_outcome:
-            record_outcome(latest, Outcome.NOT_PERFORMED, error=BROWSER_LOST)
+            record_outcome(latest, Outcome.NOT_PERFORMED, error=words)
             return
         if latest and latest.is_open:
-            withdraw_suggestion(latest, reason=BROWSER_LOST)
+            withdraw_suggestion(latest, reason=words)
         else:
-            self.trouble = BROWSER_LOST
+            self.trouble = words
 
     def _one_step(self) -> bool:
         """Does the one thing that is due; False when a person, or nobody, has to go on."""
@@ -163,12 +187,13 @@ class _Turn:
         """Puts the current step to the coach, or to the policy where it may run alone (see `actions.asking`)."""
         planned = plan(self.session, page_url=self._shown(self.browser.url))
         earlier = earlier_trouble(self.session.current_step_index, latest)
-        trouble = " ".join(part for part in (self.trouble, earlier) if part)
+        refused = self._shown(self.browser.refused())
+        trouble = " ".join(part for part in (self.trouble, refused, earlier) if part)
         self.trouble = ""
         found = None
         if planned.supported:
             try:
-                found = self._locate(fill(planned.action, all_values(self.session)))
+                found = self._locate(filled(planned.action, self.session))
                 if found.password:
                     self._keep_typed_secret(planned.version)
                     planned = plan(self.session, page_url=self._shown(self.browser.url))
@@ -199,7 +224,7 @@ class _Turn:
     def _perform(self, suggestion: Suggestion) -> None:
         template = suggestion.decision.correction or suggestion.action
         try:
-            action = fill(template, all_values(self.session))
+            action = filled(template, self.session)
         except MissingVariable as error:
             record_outcome(suggestion, Outcome.NOT_PERFORMED, error=str(error))
             return

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, CDPSession, Dialog, Frame, Page, Playwright
+from playwright.sync_api import BrowserContext, CDPSession, Dialog, Download, Frame, Page, Playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from .chromium import Endpoint, devtools_ports
+from .guard import Guard
 from .journey import Journey
 from .urls import same_place
 
 LOCATE_JS = Path(__file__).with_name("locate.js").read_text(encoding="utf-8")
 STATE_FILE = "coachsite-state.json"
 POLL_MS = 25
+#: A page that opens more tabs than this does so in a loop.
+MOST_TABS = 20
+#: So many messages of a page are passed on, each so long.
+MOST_MESSAGES = 3
+LONGEST_MESSAGE = 300
 HELPERS = "globalThis[Symbol.for('coachsite')]"
 CONTEXT_GONE = ("Execution context was destroyed", "Cannot find context", "frame was detached", "Frame was detached")
 
@@ -29,7 +36,15 @@ class TabMissing(Exception):
 class Tabs:
     """What Playwright sees of one running Chromium. Lives on Playwright's thread only."""
 
-    def __init__(self, playwright: Playwright, endpoint: Endpoint, profile: Path, *, fresh: bool) -> None:
+    def __init__(
+        self,
+        playwright: Playwright,
+        endpoint: Endpoint,
+        profile: Path,
+        *,
+        fresh: bool,
+        allowed: Collection[str] | None = None,
+    ) -> None:
         self._browser = playwright.chromium.connect_over_cdp(endpoint.ws_url)
         self._context: BrowserContext = self._browser.contexts[0]
         self._state_path = profile / STATE_FILE
@@ -47,6 +62,22 @@ class Tabs:
         #: Messages of JavaScript dialogs that were answered since the list was last emptied: (kind, text).
         self.dialogs: list[tuple[str, str]] = []
         self._context.on("dialog", self._answer)
+        #: What the page did meanwhile that a coach should know, in words; emptied with the dialogs.
+        self.remarks: list[str] = []
+        #: Whether the main tab has crashed during this attachment.
+        self.crashed = False
+        #: Whether the main tab that an earlier attachment has left had crashed, and is another one now.
+        self.lost_main = bool(self.state.pop("crashed", False))
+        for page in self._context.pages:
+            self._watch(page)
+        self._context.on("page", self._watch_new)
+        if self.lost_main:
+            self._leave_crashed_tab()
+        #: Where the tabs may go; None where nobody has said.
+        self.guard = None if allowed is None else Guard(allowed, closed_ports=self.closed_ports())
+        if self.guard:
+            self.guard.watch(self._browser)
+            self.guard.clear_strayed(self.open_pages())
         self.main = self._find_main()
         self.page = self.main
         if network := self.state.get("network"):
@@ -75,6 +106,8 @@ class Tabs:
     def _find_main(self) -> Page:
         pages = self._context.pages
         if not pages:
+            # Of a tab that has crashed nothing shows here.
+            self.lost_main = self.lost_main or "main" in self.state
             page = self._context.new_page()
             self.remember(main=self._target_id(page))
             return page
@@ -83,6 +116,43 @@ class Tabs:
         if len(pages) == 1:
             return pages[0]
         return next((page for page in pages if self._target_id(page) == self.state["main"]), pages[0])
+
+    def _leave_crashed_tab(self) -> None:
+        """Opens another tab in the place of the crashed one, and closes what is left of that."""
+        gone = self.state.pop("main", None)
+        page = self._context.new_page()
+        self.remember(main=self._target_id(page))
+        # Chromium may have put it away itself.
+        with contextlib.suppress(PlaywrightError):
+            self._browser.new_browser_cdp_session().send("Target.closeTarget", {"targetId": gone})
+
+    # -- what a page does by itself
+
+    def _watch(self, page: Page) -> None:
+        page.on("crash", self._note_crash)
+        page.on("download", self._refuse_download)
+
+    def _watch_new(self, page: Page) -> None:
+        self._watch(page)
+        if len(self._context.pages) <= MOST_TABS:
+            return
+        self.remark(f"The page opened more than {MOST_TABS} tabs; the others were closed.")
+        with contextlib.suppress(PlaywrightError):  # it may have closed itself
+            page.close()
+
+    def _note_crash(self, page: Page) -> None:
+        if page == self.main:
+            self.crashed = True
+            self.remember(crashed=True)
+
+    def _refuse_download(self, download: Download) -> None:
+        self.remark(f"The page offered “{download.suggested_filename[:100]}” for download; it was not kept.")
+        with contextlib.suppress(PlaywrightError):  # it may be through
+            download.cancel()
+
+    def remark(self, words: str) -> None:
+        if words not in self.remarks:
+            self.remarks.append(words)
 
     def _target_id(self, page: Page) -> str:
         return str(self.cdp(page).send("Target.getTargetInfo")["targetInfo"]["targetId"])
@@ -225,7 +295,10 @@ class Tabs:
     # -- dialogs
 
     def _answer(self, dialog: Dialog) -> None:
-        self.dialogs.append((dialog.type, dialog.message))
+        if len(self.dialogs) < MOST_MESSAGES:
+            self.dialogs.append((dialog.type, dialog.message[:LONGEST_MESSAGE]))
+        elif dialog.type != "beforeunload":
+            self.remark("More messages followed.")
         try:
             # The coach agreed to leave the page; every other question is answered with “Cancel”.
             if dialog.type == "beforeunload":

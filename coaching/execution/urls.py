@@ -79,6 +79,38 @@ def check_destination(url: str, *, resolve: bool = True, closed_ports: Collectio
         raise ForbiddenUrl(f"{host} is never opened at this port: coachsite drives its browsers there.")
 
 
+def host_and_port(url: str) -> tuple[str, int] | None:
+    """Host and port of an http(s) address, read as a browser reads them; None for `about:blank` and the like."""
+    cleaned = re.sub(r"[\t\r\n]", "", url).strip("".join(map(chr, range(0x21))))
+    parts = _SCHEME.match(cleaned)
+    if parts is None or parts[1].lower() not in ("http", "https"):
+        return None
+    authority = _authority(parts[2])
+    host = _host(authority)
+    literal = _address(host)
+    if literal is None:
+        # As Chromium writes it; a name that cannot be written so is no host anyway.
+        with contextlib.suppress(UnicodeError):
+            host = host.encode("idna").decode()
+    return (str(literal) if literal else host, _port(authority, parts[1].lower())) if host else None
+
+
+def addresses_of(host: str) -> list[IPAddress]:
+    """What a host stands for: itself where it is an address, else what its name leads to, if anything."""
+    literal = _address(host)
+    return [literal] if literal is not None else _resolve(host)
+
+
+def never_opened(address: IPAddress) -> bool:
+    """Whether it is link-local or a cloud's metadata service."""
+    return any(_forbidden(form) for form in _embedded(address))
+
+
+def is_private(address: IPAddress) -> bool:
+    """Whether it is of this machine or of a private network."""
+    return any(not form.is_global for form in _embedded(address))
+
+
 def place(url: str) -> str:
     """The path of `url`, with the route of a single-page application: what a coach calls “the page”."""
     parts = urlsplit(url)

@@ -16,6 +16,9 @@ from django.http.request import validate_host
 
 from ..api.throttling import seconds_to_wait
 from ..asgi import Application, Message, Receive, Send
+from ..client_address import of_scope
+from ..guessing import failed
+from ..unavailable import CODE, RETRY_AFTER_SECONDS, why_unavailable, with_advice
 from .caller import SCOPE_KEY, Caller, in_thread, who_is
 
 logger = logging.getLogger(__name__)
@@ -46,7 +49,16 @@ class McpDoor:
         if path not in PATHS and not path.startswith("/mcp/"):
             await self.application(scope, receive, send)
             return
-        await self._ask_in(scope, receive, send)
+        try:
+            await self._ask_in(scope, receive, send)
+        except Exception as error:
+            # Raised while asking who comes: what is let in has its errors answered below.
+            why = why_unavailable(error)
+            if not why:
+                raise
+            logger.warning("A request to /mcp/ could not be served: %s", why)
+            again = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            await _refuse(send, 503, CODE, with_advice(why), again)
 
     async def _ask_in(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -56,13 +68,7 @@ class McpDoor:
         elif not _is_ours(headers):
             await _refuse(send, 403, "permission_denied", "This host or Origin is not one of this site’s.")
         elif (caller := await _caller(scope, headers)) is None:
-            await _refuse(
-                send,
-                401,
-                "not_authenticated",
-                "A valid token is needed.",
-                {"WWW-Authenticate": 'Bearer realm="coachsite"'},
-            )
+            await _refuse_nobody(send, await in_thread(failed, of_scope(scope)) if b"authorization" in headers else 0)
         elif caller.must_wait:
             words = "Too many requests with this token."
             await _refuse(send, 429, "throttled", words, {"Retry-After": str(math.ceil(caller.must_wait))})
@@ -102,6 +108,16 @@ class McpDoor:
         return bytes(body)
 
 
+async def _refuse_nobody(send: Send, must_wait: float) -> None:
+    """`must_wait`: too many wrong tokens came from there."""
+    if must_wait:
+        words = "Too many wrong tokens from this address."
+        await _refuse(send, 429, "throttled", words, {"Retry-After": str(math.ceil(must_wait))})
+    else:
+        said = {"WWW-Authenticate": 'Bearer realm="coachsite"'}
+        await _refuse(send, 401, "not_authenticated", "A valid token is needed.", said)
+
+
 async def _serve(scope: dict[str, Any], body: bytes, receive: Receive, send: Send) -> None:
     begun = False
 
@@ -114,7 +130,9 @@ async def _serve(scope: dict[str, Any], body: bytes, receive: Receive, send: Sen
         # In a thread: it takes about a second the first time, during which the site must go on answering.
         server = await in_thread(import_module, "coaching.mcp.server")
         await server.serve(scope, body, receive, watched)
-    except Exception:
+    except Exception as error:
+        if why_unavailable(error) and not begun:
+            raise
         logger.exception("A request to /mcp/ failed.")
         if not begun:
             await _refuse(send, 500, "error", "Something went wrong in coachsite; its log says what.")

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 
 from ..exceptions import AlreadyDecided, DomainError, InvalidInput, QuestionOpen
+from ..unavailable import CODE, why_unavailable, with_advice
 
 
 class ToolError(Exception):
@@ -27,6 +28,8 @@ def in_words(error: Exception) -> dict[str, Any] | None:
     if isinstance(error, ObjectDoesNotExist):
         # There when the call began, and deleted by somebody since.
         return {"code": "not_found", "message": "It was deleted meanwhile.", "field": None}
+    if why := why_unavailable(error):
+        return {"code": CODE, "message": with_advice(why), "field": None}
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .audit import AuditEntry, NeverChanged
 from .correction_pack import (
     BackTest,
     BackTestFinding,
@@ -17,6 +18,7 @@ from .correction_pack import (
 )
 from .decision import Decision
 from .event import SessionEvent
+from .host import Host
 from .idempotency import GivenAnswer
 from .recording import Recording
 from .session import Session
@@ -26,6 +28,7 @@ from .workflow import Level, LevelChange, Risk, Step, StepVersion, Variable, Wor
 
 __all__ = [
     "AllowedHost",
+    "AuditEntry",
     "BackTest",
     "BackTestFinding",
     "Correction",
@@ -33,8 +36,10 @@ __all__ = [
     "CorrectionPack",
     "Decision",
     "GivenAnswer",
+    "Host",
     "Level",
     "LevelChange",
+    "NeverChanged",
     "PackChange",
     "PackConflict",
     "PackEntry",

@@ -47,6 +47,11 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Sessions that no worker holds at this moment."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
 
+    def of_this_host(self) -> SessionQuerySet:
+        """Sessions whose browser is here, or not anywhere yet: the others are for the workers of another host."""
+        here = settings.COACHSITE_HOST
+        return self.filter(host__in=["", here]) if here else self.all()
+
     def waiting_for_a_worker(self) -> SessionQuerySet:
         """Active browser sessions that are neither held by a worker nor waiting for a person."""
         waits_for_person = Suggestion.objects.filter(session=OuterRef("pk"), status=Suggestion.Status.OPEN)
@@ -136,6 +141,9 @@ class Session(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     enqueued_at = models.DateTimeField(
         null=True, blank=True, help_text="When a worker was last asked to go on with it."
+    )
+    host = models.CharField(
+        max_length=200, blank=True, help_text="The host that has its browser; empty where there is one host only."
     )
     browser = models.JSONField(
         default=dict, help_text="Where its browser was last: {url, viewport}; empty before the first."

@@ -60,6 +60,11 @@ class Workflow(models.Model):
     policy = models.JSONField(
         default=dict, blank=True, help_text="Where its autonomy policy differs from the default of the settings."
     )
+    allowed_hosts = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Where its browser may go beyond the hosts of its own steps: host, host:port, *.host.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     created_by = models.ForeignKey(

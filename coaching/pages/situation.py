@@ -46,7 +46,8 @@ def situation_of(session: Session, suggestion: Suggestion | None, ended: Session
     if suggestion is not None and suggestion.awaits_outcome:
         what = _what(suggestion)
         who = "a worker" if session.workflow.is_browser else "the program"
-        return Situation("waiting", f"Waiting for {who} to perform {what} …", decided_by)
+        why = str(session.browser.get("waiting") or "")
+        return Situation("waiting", f"Waiting for {who} to perform {what} …", f"{why} {decided_by}".strip())
     return _waiting_for_a_proposal(session, suggestion, decided_by)
 
 
@@ -58,6 +59,8 @@ def _waiting_for_a_proposal(session: Session, suggestion: Suggestion | None, dec
         return Situation("waiting", headline, _before(suggestion) or decided_by)
     if last:
         return Situation("waiting", "All steps are decided; finishing …", decided_by)
+    if why := session.browser.get("waiting"):
+        return Situation("waiting", "Waiting for a browser …", why)
     opening = "Waiting for a worker to open the browser …" if not session.suggestions_made else ""
     return Situation("waiting", opening or f"Waiting for a worker to propose step {number} …", decided_by)
 

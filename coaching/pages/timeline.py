@@ -102,6 +102,7 @@ _WORDS: dict[str, tuple[Words, str]] = {
     "session.created": (lambda data: f"{_who(data)} started the session", ""),
     "session.paused": (lambda data: f"{_who(data)} paused", "amber"),
     "session.resumed": (lambda data: f"{_who(data)} resumed", ""),
+    "session.waiting": (lambda data: f"waiting: {data.get('reason', '')}", "amber"),
     "session.completed": (lambda data: f"{_who(data)} completed the session", ""),
     "session.failed": (lambda data: f"failed: {data.get('error_message') or 'no reason given'}", "red"),
     "session.abandoned": (lambda data: f"{_who(data)} abandoned the session", ""),

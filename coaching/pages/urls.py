@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, path
 
-from . import autonomy, connect, health, pack_actions, pack_sharing, pack_views, sessions, workflows
+from . import autonomy, connect, health, hosts, pack_actions, pack_sharing, pack_views, sessions, workflows
 from .inbox import inbox
 from .packs import pack_list
 
@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("workflows/<slug:workflow_id>/start/", workflows.session_start, name="session-start"),
     path("workflows/<slug:workflow_id>/steps/<int:pk>/", workflows.step_edit, name="step-edit"),
     path("workflows/<slug:workflow_id>/variables/", workflows.variables_edit, name="variables-edit"),
+    path("workflows/<slug:workflow_id>/hosts/", hosts.hosts_edit, name="hosts-edit"),
     path("workflows/<slug:workflow_id>/promote/", autonomy.workflow_promote, name="workflow-promote"),
     path("workflows/<slug:workflow_id>/demote/", autonomy.workflow_demote, name="workflow-demote"),
     path("workflows/<slug:workflow_id>/history/", autonomy.level_history, name="level-history"),

@@ -44,8 +44,8 @@ def free_port() -> int:
 class LiveSite:
     """Web, two workers and the sweep, each a process that a test may kill and start again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
+        self.folder, self.port = folder, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "live.log"
         self.environment = {
@@ -57,7 +57,7 @@ class LiveSite:
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         manage = [sys.executable, "manage.py"]
-        worker = [*manage, "db_worker", "--queue-name", "*", "--interval", "0.1", "--no-startup-delay", "--no-reload"]
+        worker = [*manage, "work"]
         web = ["coachsite.web", "-b", "127.0.0.1", "-p", str(self.port), "-v", "0", "coachsite.asgi:application"]
         self.commands = {
             "web": [sys.executable, "-m", *web],

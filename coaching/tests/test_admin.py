@@ -29,6 +29,7 @@ from coaching.models import (
     CorrectionPack,
     Decision,
     GivenAnswer,
+    Host,
     Level,
     Recording,
     Session,
@@ -70,6 +71,7 @@ def fill_the_tables(rows: int) -> None:
         fill_a_session(start_session(workflow, by=coach), parts)
         fill_packs(workflow, coach, parts)
         for part in range(parts):
+            Host.objects.create(name=f"host-{workflow.pk}-{part}", key_print="k")
             GivenAnswer.objects.create(user=coach, key=f"key-{part}", fingerprint="f", status=201)
         address = f"https://example.org/save/{rows}/{number}"
         webhook, _ = create_webhook(url=address, event_types=["session.created"], by=coach)

@@ -71,7 +71,9 @@ class TestSizes:
     def test_a_question_may_bring_a_large_picture(
         self, coach: User, api: Api, external_session: Session, mebibytes: int, status: int
     ) -> None:
-        picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * (mebibytes * 1024 * 1024)).decode()
+        picture = base64.b64encode(
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\3\0\0\0\4" + b"x" * (mebibytes * 1024 * 1024)
+        ).decode()
         body = {"node_id": "post", "action_type": "post", "action": {}, "screenshot": picture}
         answer = api(coach).post(f"/api/v1/sessions/{external_session.session_id}/suggestions/", body)
         assert answer.status_code == status

@@ -17,7 +17,7 @@ from coaching.secrets import decrypt
 
 WORKFLOW = {
     "workflow_id", "name", "description", "executor", "level", "start_url", "variables", "steps", "created_at",
-    "updated_at",
+    "updated_at", "allowed_hosts",
 }  # fmt: skip
 STEP = {"node_id", "step_index", "version", "action_type", "action", "description", "risk", "level", "supported"}
 FLOW = {

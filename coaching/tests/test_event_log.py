@@ -100,7 +100,7 @@ def test_the_types_are_those_of_the_contract() -> None:
         "step.performed", "step.failed", "step.uncertain", "level.changed", "readiness.reached",
     }  # fmt: skip
     later = {"suggestion.expired"}
-    beyond = {"correction.switched_off"}
+    beyond = {"correction.switched_off", "session.waiting"}
     kinds = [
         kind.type
         for kind in vars(events).values()

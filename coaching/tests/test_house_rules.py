@@ -20,6 +20,7 @@ DOORS = (
     "coaching.pages",
     "coaching.api",
     "coaching.admin",
+    "coaching.admin_audit",
     "coaching.admin_packs",
     "coaching.admin_webhooks",
     "coaching.mcp",

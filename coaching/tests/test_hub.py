@@ -7,13 +7,15 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 
 from coaching import hub
 from coaching.actions.sessions import pause_session, resume_session
@@ -220,3 +222,41 @@ async def test_a_hub_belongs_to_its_loop() -> None:
         return asyncio.run(ask()) is here
 
     assert not await asyncio.to_thread(another_loop)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_the_connection_is_given_back_when_nobody_waits(session: Session, leaves: bool) -> None:
+    """Or each loop that is over would keep one of the few that a pool has."""
+
+    async def watch() -> Any:
+        with contextlib.ExitStack() as stack:
+            news = stack.enter_context(hub.current().subscribe(session.pk))
+            await settled(news)
+            if not leaves:
+                stack.pop_all()  # the loop ends while somebody waits
+            return await asyncio.get_running_loop().run_in_executor(hub.current()._reader, its_connection)
+
+    used = asyncio.run(watch())
+    end = time.monotonic() + PATIENCE
+    while used.connection is not None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def its_connection() -> Any:
+    """The connection of the thread that asks, which it has by now."""
+    connection.ensure_connection()
+    return connections["default"]
+
+
+async def test_hubs_of_loops_that_are_over_are_forgotten(session: Session) -> None:
+    async def watch() -> int:
+        with hub.current().subscribe(session.pk) as news:
+            await settled(news)
+        return id(hub.current())
+
+    over = await asyncio.to_thread(lambda: asyncio.run(watch()))
+    hub._hubs.pop(id(asyncio.get_running_loop()), None)
+    hub.current()
+    assert all(not each.loop.is_closed() for each in hub._hubs.values())
+    assert over not in {id(each) for each in hub._hubs.values()}

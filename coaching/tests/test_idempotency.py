@@ -114,19 +114,6 @@ class TestApi:
         assert Workflow.objects.count() == 1
         assert send(recording + b" ").status_code == 422
 
-    @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
-    def test_a_recording_as_the_body(self, owner: User, api: Api, settings: Any, content_type: str) -> None:
-        recording = (settings.BASE_DIR / "coaching/demo/recordings/file-an-expense-claim.json").read_bytes()
-        answers = [
-            api(owner).post(
-                "/api/v1/workflows/import/", recording, content_type=content_type, headers={"Idempotency-Key": "one"}
-            )
-            for _ in range(2)
-        ]
-        statuses = [answer.status_code for answer in answers]
-        assert statuses in ([201, 201], [400, 400], [415, 415])
-        assert Workflow.objects.count() == (1 if content_type == "application/json" else 0)
-
     def test_two_files_under_one_name(self, owner: User, api: Api) -> None:
         files = [SimpleUploadedFile("a.json", b"1"), SimpleUploadedFile("b.json", b"2")]
         answer = api(owner).post(

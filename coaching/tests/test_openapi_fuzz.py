@@ -62,6 +62,7 @@ UNSPEAKABLE: dict[str, dict[str, str]] = {
         "steps": "each action is a step of a recording, and a node_id occurs once",
         "variables": "names variables that this workflow has",
         "start_url": "is an address that a browser may open",
+        "allowed_hosts": "are names or addresses of hosts",
     },
     "workflows_export": {"non_field_errors": "an external workflow has no recording"},
     "workflows_import": {"file": "is a recording", "workflow_id": "is of an external workflow"},

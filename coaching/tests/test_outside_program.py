@@ -23,7 +23,7 @@ from coaching.tests.domain import assert_consistent, event_types, together
 from metrics.rebuild import rebuild
 
 INVOICE = {"number": 7, "amount": "42.50"}
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and the rest").decode()
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\3\0\0\0\4 and the rest").decode()
 
 Api = Callable[[User], APIClient]
 

@@ -14,7 +14,7 @@ from coaching.actions.decisions import Answer, decide
 from coaching.models import Correction, Session, Suggestion
 from conftest import TYPE
 
-from .test_sockets import ORIGIN, closed, cookies, heard, socket, told
+from .test_sockets import HOST, ORIGIN, closed, cookies, heard, socket, told
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +29,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_only_who_may_look_listens(stranger: User) -> None:
-    async with socket(PATH, [ORIGIN]) as communicator:
+    async with socket(PATH, [ORIGIN, HOST]) as communicator:
         assert await closed(communicator) == consumers.NO_LOGIN
     async with socket(PATH, await sync_to_async(cookies)(stranger)) as communicator:
         assert await closed(communicator) == consumers.NO_ROLE

@@ -18,6 +18,7 @@ from coaching.actions.decisions import Answer, decide
 from coaching.actions.expiry import expire_overdue
 from coaching.actions.pictures import size_of
 from coaching.actions.sessions import complete_session, resume_session
+from coaching.exceptions import InvalidInput
 from coaching.models import Session, Suggestion
 
 
@@ -129,6 +130,23 @@ def test_its_picture_is_shown_as_large_as_it_is(
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", JPEG[:12], png(3, 4)[:20], b"GIF89a"])
 def test_a_picture_that_does_not_say_its_size(data: bytes) -> None:
     assert size_of(data) is None
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (JPEG[:12], "broken"),
+        (png(3, 4)[:20], "broken"),
+        (b"GIF89a", "neither"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 20_001, 1), "pixels"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 10_000, 10_000), "million"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 2**32 - 1, 2**32 - 1), "million"),
+    ],
+)
+def test_a_picture_that_no_browser_should_open_is_refused(panel: Panel, picture: bytes, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        panel.asked(screenshot=picture)
+    assert not Suggestion.objects.exists()
 
 
 def test_a_whole_action_is_shown_beside_a_picture(panel: Panel) -> None:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 Ask = Callable[..., Suggestion]
 PATIENCE = 10.0
-ORIGIN = (b"origin", b"http://localhost")
+ORIGIN, HOST = (b"origin", b"http://localhost:8000"), (b"host", b"localhost:8000")
 
 pause = sync_to_async(pause_session)
 resume = sync_to_async(resume_session)
@@ -38,7 +38,7 @@ def cookies(user: User) -> list[tuple[bytes, bytes]]:
     client = Client()
     client.force_login(user)
     value = client.cookies[settings.SESSION_COOKIE_NAME].value
-    return [ORIGIN, (b"cookie", f"{settings.SESSION_COOKIE_NAME}={value}".encode())]
+    return [ORIGIN, (b"cookie", f"{settings.SESSION_COOKIE_NAME}={value}".encode()), HOST]
 
 
 def token(user: User) -> list[tuple[bytes, bytes]]:
@@ -95,7 +95,7 @@ def every_path(session: Session) -> list[str]:
 
 async def test_without_a_login_nothing_is_said(session: Session) -> None:
     for path in every_path(session):
-        for headers in ([ORIGIN], [(b"authorization", b"Token made-up")], [(b"authorization", b"Bearer x")]):
+        for headers in ([ORIGIN, HOST], [(b"authorization", b"Token made-up")], [(b"authorization", b"Bearer x")]):
             async with socket(path, headers) as communicator:
                 assert await closed(communicator) == consumers.NO_LOGIN
 
@@ -123,8 +123,14 @@ async def test_what_does_not_exist_and_what_makes_no_sense(session: Session, vie
 
 async def test_another_site_s_page_is_refused(session: Session, viewer: User) -> None:
     headers = await sync_to_async(cookies)(viewer)
-    for origin in ([(b"origin", b"http://evil.example")], []):
-        communicator = WebsocketCommunicator(websocket_application, panel_path(session), headers=[*origin, headers[1]])
+    others = (
+        "http://evil.example", "http://localhost", "http://localhost:8001", "https://localhost:8000",
+        "http://localhost:80000", "http://127.0.0.1:8000", "null", "",
+    )  # fmt: skip
+    for origin in ([], *([(b"origin", other.encode())] for other in others)):
+        communicator = WebsocketCommunicator(
+            websocket_application, panel_path(session), headers=[*origin, *headers[1:]]
+        )
         connected, _ = await communicator.connect(timeout=PATIENCE)
         assert not connected
 

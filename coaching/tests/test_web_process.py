@@ -69,7 +69,7 @@ def test_head_is_answered_without_a_body(site: LiveSite) -> None:
     with site.client() as client:
         client.post("workflows/", json={"workflow_id": "w", "name": "W", "executor": "external"})
         session = client.post("sessions/", json={"workflow_id": "w"}).json()["session_id"]
-        picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 300_000).decode()
+        picture = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\3\0\0\0\4" + b"x" * 300_000).decode()
         question = {"node_id": "post", "action_type": "post", "action": {}, "screenshot": picture}
         assert client.post(f"sessions/{session}/suggestions/", json=question).status_code == 201
         authorization = client.headers["Authorization"]

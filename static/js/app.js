@@ -158,7 +158,8 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (xhr.status >= 200 && xhr.status < 400) return;
   answered = null;
   buttonsFollow();
-  if (xhr.status >= 500) notice("coachsite failed at this. What was decided before is kept. Reload the page to see where it stands.");
+  // 503 says in its own words what is the matter.
+  if (xhr.status >= 500 && xhr.status !== 503) notice("coachsite failed at this. What was decided before is kept. Reload the page to see where it stands.");
 });
 
 for (const name of ["htmx:sendError", "htmx:timeout"]) {

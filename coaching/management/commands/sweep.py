@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 from django.utils import timezone
 
+from coaching.execution.hosts import Watch, take_over
 from coaching.execution.recovery import sweep
 from coaching.idempotency import forget_outdated
 
@@ -26,18 +27,22 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, every: float | None, **options: Any) -> None:
         if every is None:
+            take_over()
             self.stdout.write(str(sweep()))
             return
+        watch = Watch()
         pruned = timezone.now() - PRUNE_EVERY
         while True:
             try:
                 close_old_connections()
+                watch.look()
                 sweep()
                 if timezone.now() - pruned >= PRUNE_EVERY:
                     pruned = timezone.now()
                     call_command("prune_db_task_results", verbosity=0)
                     forget_outdated()
-            except DatabaseError:
+            except (Error, OSError):
                 # The next round tries again: a sweep that has died would recover nobody.
+                watch.interrupted()
                 logger.exception("This sweep could not finish.")
             time.sleep(every)
