@@ -1,4 +1,4 @@
-"""`workflows/{id}/metrics/`, `promote/`, `demote/` and `policy/`, and `metrics/`"""
+"""`workflows/{id}/metrics/`, `promote/`, `demote/` and `policy/`, `metrics/` and `statistics/`"""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rest_framework.response import Response
 
 from coaching.actions.autonomy import change_policy, demote, promote
 from coaching.api.schema import error_example
+from coaching.api.serializers_sessions import StatisticsSerializer
 from coaching.api.views import ApiView, workflow_or_404
 from coaching.evidence import workflow_standing
 from coaching.models import LevelChange
 from coaching.roles import EDIT_WORKFLOW, PROMOTE, VIEW
 
-from .overview import GlobalCoachingMetrics, workflow_activity
+from .overview import GlobalCoachingMetrics, statistics, workflow_activity
 from .serializers import (
     DaysQuery,
     Demotion,
@@ -156,3 +157,17 @@ class Metrics(ApiView):
     def get(self, request: Request) -> Response:
         metrics: Any = GlobalCoachingMetrics.read(**DaysQuery.read(request))
         return Response(GlobalMetricsSerializer(metrics).data)
+
+
+class Statistics(ApiView):
+    needs: ClassVar[dict[str, str]] = {"GET": VIEW}
+
+    @extend_schema(
+        operation_id="statistics_retrieve",
+        summary="Get statistics over all sessions",
+        description="Counts by status, and how often suggestions were accepted and corrected.",
+        tags=["Overview"],
+        responses=StatisticsSerializer,
+    )
+    def get(self, _request: Request) -> Response:
+        return Response(StatisticsSerializer(statistics()).data)

@@ -60,10 +60,7 @@ def of_decisions(decisions: QuerySet[Decision]) -> Iterator[Made]:
 
 def from_decisions(decisions: Iterable[Made], into: Contributions) -> None:
     for made in decisions:
-        if made.unattended and made.kind != Decision.Kind.ACCEPT:
-            continue  # nobody answered in time: neither a person's decision nor one that needed none
-        counter = "unattended" if made.unattended else COUNTERS[made.kind]
-        _add_activity(into, made.workflow_id, made.timestamp, {counter: 1})
+        _add_activity(into, made.workflow_id, made.timestamp, {_counter(made): 1})
         if made.unattended:
             continue
         if made.latency_ms is not None:
@@ -73,6 +70,13 @@ def from_decisions(decisions: Iterable[Made], into: Contributions) -> None:
             place = Place(CalibrationBin, made.workflow_id, (min(9, int(made.confidence * 10)),))
             error = round((made.confidence - accepted) ** 2 * MILLIONTHS)
             _add(into, place, {"count": 1, "accepted": accepted, "squared_error": error})
+
+
+def _counter(made: Made) -> str:
+    if not made.unattended:
+        return COUNTERS[made.kind]
+    # Where nobody answered in time it was neither a person's decision nor one that needed none.
+    return "unattended" if made.kind == Decision.Kind.ACCEPT else "unanswered"
 
 
 def from_sessions(sessions: Iterable[Session], into: Contributions) -> None:

@@ -79,7 +79,9 @@ class Tallied(models.Model):
 
 
 class Activity(Tallied):
-    """Sessions and decisions, counted. `accepted` … `skipped` are people's decisions, `unattended` the policy's."""
+    """Sessions and decisions, counted. `accepted` … `skipped` are people's decisions; `unattended` and `unanswered` are
+    the policy's: what it accepted, and what it rejected or skipped because nobody answered.
+    """
 
     sessions = models.PositiveBigIntegerField(default=0)
     completed = models.PositiveBigIntegerField(default=0)
@@ -92,10 +94,13 @@ class Activity(Tallied):
     manual = models.PositiveBigIntegerField(default=0)
     skipped = models.PositiveBigIntegerField(default=0)
     unattended = models.PositiveBigIntegerField(default=0)
+    unanswered = models.PositiveBigIntegerField(
+        default=0, help_text="Rejected or skipped by the policy, because nobody answered in time."
+    )
 
     COUNTS = (
         "sessions", "completed", "failed", "abandoned", "coaching_ms",
-        "accepted", "rejected", "corrected", "manual", "skipped", "unattended",
+        "accepted", "rejected", "corrected", "manual", "skipped", "unattended", "unanswered",
     )  # fmt: skip
 
     class Meta:

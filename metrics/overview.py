@@ -15,7 +15,7 @@ from coaching.models import Level, Session, Step, Workflow
 
 from . import scoring
 from .contributions import LATENCY_STEP, MILLIONTHS, day
-from .models import Activity, CalibrationBin, DailyTally, LatencyBin, WorkflowLearningMetrics
+from .models import Activity, CalibrationBin, DailyTally, LatencyBin, Source, WorkflowLearningMetrics
 from .tally import LIFETIME
 
 BINS = 10
@@ -201,8 +201,31 @@ class GlobalCoachingMetrics:
         )
 
 
-def _sessions(activity: ActivityCounts) -> dict[str, Any]:
-    ongoing = dict(Session.objects.ongoing().order_by().values_list("status").annotate(Count("pk")))
+def statistics(workflow: Workflow | None = None) -> dict[str, Any]:
+    """Overall statistics of the sessions that are kept, in the contract's shape; of one workflow, or of the site.
+
+    Both rates are over all decisions, the policy's among them, 0.0 when there are none.
+    """
+    rows = WorkflowLearningMetrics.objects.filter(source=Source.LIVE)
+    activity = ActivityCounts.read(rows.filter(workflow=workflow) if workflow else rows)
+    counts = activity.counts
+    total = activity.decisions["total"] + counts["unattended"] + counts["unanswered"]
+    accepted, corrected = counts["accepted"] + counts["unattended"], counts["corrected"]
+    sessions = _sessions(activity, workflow)
+    return {
+        "total_sessions": sessions["total"],
+        "by_status": sessions["by_status"],
+        "total_decisions": total,
+        "total_accepted": accepted,
+        "total_corrected": corrected,
+        "overall_acceptance_rate": share(accepted, total) or 0.0,
+        "overall_correction_rate": share(corrected, total) or 0.0,
+    }
+
+
+def _sessions(activity: ActivityCounts, workflow: Workflow | None = None) -> dict[str, Any]:
+    going_on = Session.objects.ongoing().filter(workflow=workflow) if workflow else Session.objects.ongoing()
+    ongoing = dict(going_on.order_by().values_list("status").annotate(Count("pk")))
     by_status = {
         status: ongoing.get(status, 0) if status in Session.ONGOING else activity.counts[status]
         for status in Session.Status.values

@@ -1,4 +1,4 @@
-"""`sessions/{id}/events/`, `statistics/` and `inbox/`"""
+"""`sessions/{id}/events/` and `inbox/`"""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rest_framework.response import Response
 
 from ..events import stream
 from ..longpoll import HEADER
-from ..models import Session, Suggestion
+from ..models import Suggestion
 from ..models.suggestion import INBOX_ORDER
 from ..roles import VIEW
 from .pagination import PageQuery, page
 from .serializers import QuerySerializer, WaitField
-from .serializers_sessions import EventsSerializer, InboxItemSerializer, InboxSerializer, StatisticsSerializer
+from .serializers_sessions import EventsSerializer, InboxItemSerializer, InboxSerializer
 from .views import ApiView, session_or_404
 
 MAX_EVENTS = 1000
@@ -54,20 +54,6 @@ class Events(ApiView):
         ]
         headers = {HEADER: str(session.pk)} if asked["wait"] and not events else None
         return Response({"results": events}, headers=headers)
-
-
-class Statistics(ApiView):
-    needs: ClassVar[dict[str, str]] = {"GET": VIEW}
-
-    @extend_schema(
-        operation_id="statistics_retrieve",
-        summary="Get statistics over all sessions",
-        description="Counts by status, and how often suggestions were accepted and corrected.",
-        tags=["Overview"],
-        responses=StatisticsSerializer,
-    )
-    def get(self, _request: Request) -> Response:
-        return Response(StatisticsSerializer(Session.objects.statistics()).data)
 
 
 class Inbox(ApiView):

@@ -90,7 +90,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("export/sessions/", exports.ExportSessions.as_view(), name="api-export-sessions"),
     path("export/decisions/", exports.ExportDecisions.as_view(), name="api-export-decisions"),
-    path("statistics/", overview.Statistics.as_view(), name="api-statistics"),
     path("inbox/", overview.Inbox.as_view(), name="api-inbox"),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(), name="api-docs"),

@@ -197,8 +197,19 @@ def _end(pid: int) -> None:
 
 def profiles_in(root: Path) -> Iterator[Path]:
     """The profile folders below `root`, running or not, in name order."""
-    if root.is_dir():
-        yield from sorted(path for path in root.iterdir() if path.is_dir())
+    yield from (root / name for name in profile_names(root))
+
+
+def profiles_with_a_browser(root: Path) -> Iterator[Path]:
+    """Those in whose folder a browser is noted, running or not: most sessions wait without one."""
+    yield from (root / name for name in profile_names(root) if os.path.exists(f"{root}/{name}/{PID_FILE}"))  # noqa: PTH110 (a Path each is slow)
+
+
+def profile_names(root: Path) -> list[str]:
+    if not root.is_dir():
+        return []
+    with os.scandir(root) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
 
 
 def _profile_flag(profile: Path) -> str:

@@ -89,7 +89,7 @@ def _started(pid: int) -> str:
 
 def free_dead_leases() -> list[int]:
     """Takes the leases of killed workers of this host back at once; returns the sessions' keys."""
-    held = Session.objects.exclude(lease_owner="").values_list("pk", "lease_owner")
+    held = Session.objects.filter(lease_until__isnull=False).order_by().values_list("pk", "lease_owner")
     freed = []
     for session_pk, owner in held:
         if is_dead(owner):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from .chromium import members_of, noted_pid, profiles_in, stop_chromium
+from .chromium import members_of, noted_pid, profiles_with_a_browser, stop_chromium
 
 ROOM_FILE = ".room"
 CLOSED_FILE = "coachsite-closed.json"
@@ -45,7 +45,7 @@ def room_beside(profile: Path, most: int) -> Iterator[None]:
 
 def running_in(root: Path) -> int:
     """How many browsers run whose profiles are below `root`."""
-    return sum(noted_pid(profile.resolve()) is not None for profile in profiles_in(root))
+    return sum(noted_pid(profile.resolve()) is not None for profile in profiles_with_a_browser(root))
 
 
 def memory_of(profile: Path) -> int:

@@ -18,7 +18,7 @@ from ..actions.suggestions import record_outcome
 from ..actions.webhook_deliveries import ask_again, delete_old_deliveries, free_dead_claims
 from ..models import Session, Suggestion, Workflow
 from ..signals import session_needs_worker
-from .chromium import profiles_in, stop_chromium
+from .chromium import profile_names, profiles_in, profiles_with_a_browser, stop_chromium
 from .lease import free_dead_leases, is_dead
 from .limits import close_because, memory_of, running_in
 from .runner import UNCERTAIN, profile_of
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: A session whose task is this old and was not begun is enqueued again: the task may be lost.
 ASK_AGAIN_AFTER = timedelta(seconds=5)
+#: How many profiles one query asks for.
+BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,13 @@ def sweep() -> Swept:
 
 def _that_have_room(sessions: QuerySet[Session]) -> list[int]:
     """The keys of those that a worker can go on with: of those that wait for a browser, as many as may have one."""
-    waiting = Q(browser__has_key="waiting")
-    keys = list(sessions.exclude(waiting).values_list("pk", flat=True))
+    found = list(sessions.order_by("pk").values_list("pk", "browser"))
+    keys = [pk for pk, browser in found if "waiting" not in browser]
+    if len(keys) == len(found):
+        return keys
     room = settings.MAX_BROWSERS - running_in(Path(settings.BROWSER_PROFILES)) if settings.MAX_BROWSERS else None
     # Room on another host is for the sweep there to know.
-    here = sessions.filter(waiting, pk__in=Session.objects.of_this_host())
+    here = sessions.filter(browser__has_key="waiting", pk__in=Session.objects.of_this_host())
     longest = here.order_by("enqueued_at", "pk").values_list("pk", flat=True)
     return [*keys, *longest[: room and max(0, room)]]
 
@@ -71,7 +75,7 @@ def close_oversized() -> int:
     limit, closed = settings.BROWSER_MEMORY_MB, 0
     if not limit:
         return 0
-    for profile in profiles_in(Path(settings.BROWSER_PROFILES)):
+    for profile in profiles_with_a_browser(Path(settings.BROWSER_PROFILES)):
         used = memory_of(profile) // 2**20
         if used <= limit:
             continue
@@ -86,10 +90,12 @@ def close_oversized() -> int:
 
 def _settle_ended_sessions() -> int:
     """An action that was begun when its session ended and whose worker died: its outcome stays unknown."""
+    # Asked for by itself, it comes from its own small index: few actions are under way at any moment.
+    begun = list(Suggestion.objects.filter(outcome=None, performing_since__isnull=False).order_by().values_list("pk"))
+    if not begun:
+        return 0
     dangling = Suggestion.objects.filter(
-        status=Suggestion.Status.DECIDED,
-        outcome=None,
-        performing_since__isnull=False,
+        pk__in=[pk for (pk,) in begun],
         # An outside program may still tell.
         session__in=Session.objects.filter(
             status__in=Session.ENDED, workflow__executor=Workflow.Executor.BROWSER
@@ -100,12 +106,13 @@ def _settle_ended_sessions() -> int:
 
 def close_orphans() -> int:
     """Closes the browsers and removes the profiles of sessions that ended or are gone; returns how many."""
-    closed = 0
-    for profile in profiles_in(Path(settings.BROWSER_PROFILES)):
-        # A session that another host has taken over has its browser there.
-        if not Session.objects.ongoing().of_this_host().filter(session_id=profile.name).exists():
-            closed += close_browser_of(profile.name)
-    return closed
+    names = profile_names(Path(settings.BROWSER_PROFILES))
+    # A session that another host has taken over has its browser there.
+    here = Session.objects.ongoing().of_this_host().order_by()
+    kept: set[str] = set()
+    for start in range(0, len(names), BATCH):
+        kept.update(here.filter(session_id__in=names[start : start + BATCH]).values_list("session_id", flat=True))
+    return sum(close_browser_of(name) for name in names if name not in kept)
 
 
 def close_browser_of(session_id: str) -> bool:

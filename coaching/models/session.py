@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, Q, Subquery, Sum
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
@@ -72,22 +72,6 @@ class SessionQuerySet(models.QuerySet["Session"]):
             .order_by("updated_at", "pk")
         )
 
-    def statistics(self) -> dict[str, Any]:
-        """Overall statistics in the contract's shape; both rates are over all decisions, 0.0 when there are none."""
-        by_status = dict.fromkeys(Session.Status.values, 0)
-        by_status.update(self.order_by().values_list("status").annotate(Count("pk")))
-        sums = self.aggregate(**{kind: Sum(kind, default=0) for kind in Session.COUNTERS})
-        total = sum(sums.values())
-        return {
-            "total_sessions": sum(by_status.values()),
-            "by_status": by_status,
-            "total_decisions": total,
-            "total_accepted": sums["accepted"],
-            "total_corrected": sums["corrected"],
-            "overall_acceptance_rate": ratio(sums["accepted"], total),
-            "overall_correction_rate": ratio(sums["corrected"], total),
-        }
-
 
 class Session(models.Model):
     class Status(models.TextChoices):
@@ -110,7 +94,8 @@ class Session(models.Model):
     COUNTERS = ("accepted", "rejected", "corrected", "manual_executions", "skipped")
 
     session_id = models.CharField(max_length=64, unique=True, default=new_session_id, editable=False)
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="sessions")
+    # The indexes below begin with it.
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="sessions", db_index=False)
     execution_id = models.CharField(max_length=200)
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     mode = models.CharField(max_length=10, choices=Mode, default=Mode.COACHING)
@@ -159,11 +144,13 @@ class Session(models.Model):
         ordering = ["-updated_at", "-pk"]
         indexes = [
             models.Index(fields=["-updated_at", "-id"], name="session_newest_first"),
+            models.Index(fields=["status", "-updated_at", "-id"], name="session_of_status"),
+            models.Index(fields=["workflow", "-updated_at", "-id"], name="session_newest_of_workflow"),
             models.Index(fields=["workflow", "status", "-updated_at"], name="session_of_workflow"),
-            models.Index(fields=["status", "lease_until"], name="session_for_the_sweep"),
+            models.Index(fields=["lease_until"], condition=Q(lease_until__isnull=False), name="session_leased"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["workflow", "execution_id"], name="session_execution_once_per_workflow"),
+            models.UniqueConstraint(fields=["execution_id", "workflow"], name="session_execution_once_per_workflow"),
             models.CheckConstraint(
                 condition=Q(status__in=["active", "paused"], completed_at=None)
                 | Q(status__in=["completed", "failed", "abandoned"], completed_at__isnull=False),

@@ -108,6 +108,11 @@ class Suggestion(models.Model):
             models.Index(
                 fields=["expires_at"], condition=Q(status="open", expires_at__isnull=False), name="suggestion_expiring"
             ),
+            models.Index(
+                fields=["performing_since"],
+                condition=Q(outcome__isnull=True, performing_since__isnull=False),
+                name="suggestion_performing",
+            ),
             models.Index(fields=["target_key"], condition=~Q(target_key=""), name="suggestion_of_target"),
         ]
         constraints = [
