@@ -23,6 +23,7 @@ RESULTS = PROJECT / "benchmarks" / "results.md"
 #: The benchmarks by name (a module with `run`), and what their tables are headed with.
 BENCHMARKS = {
     "decisions": "Recording decisions in process",
+    "decisions_postgres": "Recording decisions in process, on PostgreSQL",
     "http_decisions": "Recording decisions over HTTP",
     "reads": "Reading",
     "delivery": "From a decision to who watches",

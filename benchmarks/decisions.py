@@ -217,35 +217,37 @@ def _driver_row(run: Run, name: str, prepare: Callable[[int], object], acts_of: 
     use(ours_in)
     acts = acts_of(each * turns)
     replays: list[Act] = [partial(recorded_sql.execute, bare, work) for work in works]
-    contestants = {"ours": _in_turns(acts, each), "theirs": _in_turns(replays, each)}
+    contestants = {"ours": in_turns(acts, each), "theirs": in_turns(replays, each)}
     race(contestants, 1)
     samples = race(contestants, run.rounds)
     bare.close()
-    _check_that_they_did_the_same(ours_in, theirs_in)
-    return _driver_line(name, samples, works[-1])
+    if done_in(ours_in) != done_in(theirs_in):
+        raise AssertionError("the bare driver has not done the same")
+    return driver_line(name, samples, works[-1])
 
 
-def _in_turns(acts: list[Act], each: int) -> Callable[[], Sample]:
+def done_in(file: Path) -> tuple[object, ...]:
+    with using(file):
+        return done()
+
+
+def done() -> tuple[object, ...]:
+    """What is there when the work is done."""
+    tallies = sorted(DailyTally.objects.values_list("workflow", "date", "accepted"))
+    return Decision.objects.count(), SessionEvent.objects.count(), tallies
+
+
+def in_turns(acts: list[Act], each: int) -> Callable[[], Sample]:
     parts = iter([acts[n : n + each] for n in range(0, len(acts), each)])
     return lambda: timed(next(parts))
 
 
-def _check_that_they_did_the_same(*files: Path) -> None:
-    found = []
-    for file in files:
-        with using(file):
-            tallies = sorted(DailyTally.objects.values_list("workflow", "date", "accepted"))
-            found.append((Decision.objects.count(), SessionEvent.objects.count(), tallies))
-    if found[0] != found[1]:
-        raise AssertionError("the bare driver has not done the same")
-
-
-def _driver_line(name: str, samples: Samples, work: recorded_sql.Work) -> Row:
+def driver_line(name: str, samples: Samples, work: recorded_sql.Work, *, driver: str = "the bare driver") -> Row:
     ours, theirs = samples["ours"], samples["theirs"]
     times = ratio(p50s(ours), p50s(theirs))
     return Row(
         what=f"a decision in process: {name}",
-        against="the bare driver, same SQL",
+        against=f"{driver}, same SQL",
         ours=ms(_median(p50s(ours))),
         theirs=ms(_median(p50s(theirs))),
         ratio=f"{times:.2f} × its time",

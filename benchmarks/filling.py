@@ -87,7 +87,7 @@ def _stamp() -> str:
 def _make(sessions: int) -> None:
     owner = User.objects.create_user("owner", password="a long benchmark password")
     owner.groups.add(Group.objects.get(name="owner"))
-    workflows = [_workflow(number, owner) for number in range(WORKFLOWS)]
+    workflows = [empty_workflow(number, owner) for number in range(WORKFLOWS)]
     with connection.cursor() as cursor:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000", "temp_store = MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
@@ -98,7 +98,7 @@ def _make(sessions: int) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
 
 
-def _workflow(number: int, owner: User) -> Workflow:
+def empty_workflow(number: int, owner: User) -> Workflow:
     steps = [{"node_id": f"step-{n}", "action_type": "click", "action": ACTION} for n in range(STEPS)]
     workflow = create_workflow(
         workflow_id=f"invoices-{number}", name=f"Invoices {number}", executor="external", steps=steps, by=owner

@@ -11,7 +11,10 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
 
 Statement = tuple[str, tuple[Any, ...]]
 #: The statements of one unit of work, as a driver takes them. A COMMIT stands where Django commits.
@@ -26,7 +29,9 @@ class _Recorder:
         if many:
             raise ValueError("executemany is not recorded")
         given = tuple(params or ())
-        self.work.append((sql % (("?",) * len(given)) if given else sql, given))
+        # psycopg takes the marks that Django writes, the driver of SQLite others.
+        marked = given and context["connection"].vendor == "sqlite"
+        self.work.append((sql % (("?",) * len(given)) if marked else sql, given))
         return execute(sql, params, many, context)
 
 
@@ -82,6 +87,17 @@ def bare_connection(database: Path) -> sqlite3.Connection:
     from django.conf import settings  # noqa: PLC0415
 
     return opened(database, settings.DATABASES["default"]["OPTIONS"]["init_command"])
+
+
+def execute_with_psycopg(bare: psycopg.Connection[Any], work: Work) -> None:
+    """On a connection that begins a transaction by itself, as Django's does."""
+    for sql, parameters in work:
+        if sql == "COMMIT":
+            bare.commit()
+            continue
+        cursor = bare.execute(sql, parameters)
+        if cursor.description:
+            cursor.fetchall()
 
 
 def execute(bare: sqlite3.Connection, work: Work) -> None:

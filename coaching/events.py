@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, ClassVar
 
 from asgiref.sync import async_to_sync
@@ -193,22 +194,47 @@ def record_event(
     numbers have neither gaps nor doubles. Raises `Session.DoesNotExist`.
     """
     now = timezone.now()
+    seq = next_number(session.pk, at=now, add=add, at_least=at_least, to=to)
+    if seq is None:
+        raise Session.DoesNotExist(f"session {session.session_id} was deleted")
+    write_event(session, event, seq=seq)
+    session.updated_at = now
+    return seq
+
+
+def next_number(
+    session_pk: int,
+    *,
+    at: datetime,
+    where: Mapping[str, Any] | None = None,
+    add: Mapping[str, int] | None = None,
+    at_least: Mapping[str, int] | None = None,
+    to: Mapping[str, Any] | None = None,
+) -> int | None:
+    """Holds the session's row as `holding.hold` does, and takes the number of an event that `write_event` must write.
+
+    Further columns change as `record_event` says. None, and nothing has changed, when the row is not as `where` says.
+    """
     seq: int | None = rows.update(
         Session,
-        {"pk": session.pk},
-        to={"updated_at": now, **to},
+        {"pk": session_pk, **(where or {})},
+        to={"updated_at": at, **(to or {})},
         add={"last_seq": 1, **(add or {})},
         at_least=at_least,
         returning="last_seq",
     )
-    if seq is None:
-        raise Session.DoesNotExist(f"session {session.session_id} was deleted")
-    data = asdict(event)
-    rows.insert(SessionEvent(session_id=session.pk, seq=seq, type=event.type, at=now, data=data))
-    session.last_seq, session.updated_at = seq, now
-    signals.event_recorded.send(sender=Session, session=session, seq=seq, type=event.type, at=now, data=data)
-    after_commit(wake_up, session.pk)
     return seq
+
+
+def write_event(session: Session, event: Event, *, seq: int) -> None:
+    """Writes the event that `next_number` was taken for, in the same transaction."""
+    # Not from before the wait for the session's row: readers tell by it which rows may still be missing.
+    at = timezone.now()
+    data = {field.name: getattr(event, field.name) for field in fields(event)}
+    rows.insert_values(SessionEvent, {"session_id": session.pk, "seq": seq, "type": event.type, "at": at, "data": data})
+    session.last_seq = seq
+    signals.event_recorded.send(sender=Session, session=session, seq=seq, type=event.type, at=at, data=data)
+    after_commit(wake_up, session.pk)
 
 
 def stream(session: Session, *, after: int = 0, limit: int = 1000) -> list[SessionEvent]:

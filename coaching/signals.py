@@ -7,7 +7,7 @@ from django.dispatch import Signal
 # ---- within the transaction of the fact: a receiver that fails undoes it
 
 #: Somebody (or the policy) has decided. Sent with `decision`, its `session`, its `step` as it is now, and `in_trouble`:
-#: whether it answered a question about something that was wrong.
+#: whether it answered a question about something that was wrong. The decision may get its row only afterwards.
 decision_recorded = Signal()
 
 #: What became of a decided action is known for certain. Sent with `decision` and its `step` as it is now.

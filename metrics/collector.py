@@ -18,7 +18,7 @@ from .models import Source, StepTally
 from .readiness import demonstrations, standing_of, unmet
 from .tally import Decided, Tally, after_decision, after_level, after_outcome, after_version, alarm
 
-_TALLY = rows.Read(StepTally.objects.all(), "step_id")
+_TALLY = rows.Read(StepTally.objects.defer("base"), "step_id")
 
 
 def tally_of(step: Step) -> StepTally:
@@ -27,9 +27,13 @@ def tally_of(step: Step) -> StepTally:
 
 
 def keep(tally: StepTally, step: Step, numbers: Tally) -> None:
-    tally.numbers = numbers
-    tally.ready = not unmet(step, numbers, step.workflow.autonomy)
-    rows.update(StepTally, {"step_id": step.pk}, to={**numbers.as_json(), "ready": tally.ready})
+    """Writes what has changed, and whether the step is ready by its workflow's policy."""
+    now = {**numbers.as_json(), "ready": not unmet(step, numbers, step.workflow.autonomy)}
+    changed = {name: value for name, value in now.items() if getattr(tally, name) != value}
+    if changed:
+        for name, value in changed.items():
+            setattr(tally, name, value)
+        rows.update(StepTally, {"step_id": step.pk}, to=changed)
 
 
 @receiver(signals.decision_recorded)
@@ -68,6 +72,8 @@ def _made(decision: Decision, session: Session, *, in_trouble: bool) -> Made:
 
 @receiver(signals.outcome_recorded)
 def _count_outcome(decision: Decision, step: Step, **_: Any) -> None:
+    if step.level != Level.AUTO:
+        return  # outcomes are evidence about what runs alone
     tally = tally_of(step)
     version = decision.step_version or step.version
     numbers = after_outcome(

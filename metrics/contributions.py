@@ -155,7 +155,9 @@ def take_away(contributions: Contributions) -> None:
         place.model.objects.filter(workflow_id=place.workflow_id, source=Source.LIVE, **keys).update(**changes)
 
 
-def _order(place: Place) -> tuple[int, str, tuple[Any, ...]]:
+_RANKS = {WorkflowLearningMetrics: 0, CalibrationBin: 1, DailyTally: 2, LatencyBin: 3}
+
+
+def _order(place: Place) -> tuple[int, int, tuple[Any, ...]]:
     # The workflow's own row first: whoever holds it is alone with the others.
-    first = place.model is not WorkflowLearningMetrics
-    return place.workflow_id, f"{first:d}{place.model.__name__}", place.keys
+    return place.workflow_id, _RANKS[place.model], place.keys

@@ -6,7 +6,6 @@ deleted now stands in rows of its own (`Source.DELETED`), which nothing else tou
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, ClassVar
 
 from django.db import models
@@ -14,7 +13,7 @@ from django.db.models import Q
 
 from coaching.models import Step, Workflow
 
-from .tally import Tally
+from .tally import NUMBERS, Tally
 
 
 class StepTally(models.Model):
@@ -46,12 +45,7 @@ class StepTally(models.Model):
 
     @property
     def numbers(self) -> Tally:
-        return Tally(**{field.name: getattr(self, field.name) for field in fields(Tally)})
-
-    @numbers.setter
-    def numbers(self, tally: Tally) -> None:
-        for name, value in tally.as_json().items():
-            setattr(self, name, value)
+        return Tally(**{name: getattr(self, name) for name in NUMBERS})
 
 
 class Source(models.TextChoices):

@@ -5,7 +5,7 @@ The counting of a fact as it comes and the counting of all facts anew are these 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from coaching.policy import Policy
@@ -38,9 +38,10 @@ class Tally:
     auto: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in NUMBERS}
 
 
+NUMBERS = tuple(field.name for field in fields(Tally))
 LIFETIME = ("accepted", "rejected", "corrected", "manual", "skipped")
 #: The counter of each kind of decision.
 COUNTERS = {"accept": "accepted", "reject": "rejected", "correct": "corrected", "manual": "manual", "skip": "skipped"}

@@ -20,8 +20,7 @@ from ..packs.changes import patch_between
 from .autonomy import begin_coaching
 from .captures import capture
 from .corrections import describe_correction, keep_correction
-from .facts import add_outcome, count_fact
-from .holding import hold
+from .facts import count_fact, count_fact_of
 from .naming import name_of
 from .pack_use import judge_use
 from .secrecy import without_secrets
@@ -71,13 +70,9 @@ def decide(suggestion: Suggestion, answer: Answer, *, by: User | None) -> Decisi
         )
     with transaction.atomic():
         now = timezone.now()
-        outcome = None if Kind(answer.decision).performs else Suggestion.Outcome.NOT_PERFORMED
-        won = hold(suggestion.session_id, status=Status.ACTIVE) and rows.update(
-            Suggestion,
-            {"pk": suggestion.pk, "status": Suggestion.Status.OPEN},
-            to={"status": Suggestion.Status.DECIDED, "outcome": outcome},
-        )
-        if not won:
+        latency_ms = None if by is None else max(0, round((now - suggestion.opened_at).total_seconds() * 1000))
+        seq = _count_in_session(suggestion.session_id, answer, suggestion.step_index, thought_ms=latency_ms, at=now)
+        if seq is None or not _close(suggestion, Kind(answer.decision)):
             raise _why_not(suggestion)
         correction = keep_correction(suggestion, answer.correction)
         if answer.decision == Kind.CORRECT:
@@ -85,9 +80,35 @@ def decide(suggestion: Suggestion, answer: Answer, *, by: User | None) -> Decisi
         step = _step_of(suggestion)
         if by is None and (step is None or step.level != Level.AUTO):
             raise NotAuto(f"Step “{suggestion.node_id}” does not run alone any more.")
-        decision = _write_decision(suggestion, answer, correction, step=step, by=by, now=now)
-        _after_decision(suggestion, decision)
+        decision = _write_decision(suggestion, answer, correction, step=step, by=by, now=now, latency_ms=latency_ms)
+        suggestion.session.updated_at = now
+        _after_decision(suggestion, decision, seq=seq)
     return decision
+
+
+def _count_in_session(
+    session_pk: int, answer: Answer, step_index: int, *, thought_ms: int | None = None, at: datetime
+) -> int | None:
+    """Holds an active session and counts one decision in it, in one statement; the number of the decision's event.
+
+    None when the session is not active. Going back to an earlier step loses none.
+    """
+    add = {Kind(answer.decision).counter: 1}
+    if thought_ms:
+        add["coaching_ms"] = min(thought_ms, LONGEST_THOUGHT_MS)
+    at_least = {"current_step_index": step_index + 1}
+    return events.next_number(session_pk, at=at, where={"status": Status.ACTIVE.value}, add=add, at_least=at_least)
+
+
+def _close(suggestion: Suggestion, kind: Decision.Kind) -> bool:
+    """Of several answers at once, to one: the WHERE clause is the lock."""
+    outcome = None if kind.performs else Suggestion.Outcome.NOT_PERFORMED.value
+    closed = rows.update(
+        Suggestion,
+        {"pk": suggestion.pk, "status": Suggestion.Status.OPEN.value},
+        to={"status": Suggestion.Status.DECIDED.value, "outcome": outcome},
+    )
+    return closed is not None
 
 
 def decide_unanswered(suggestion: Suggestion, kind: str) -> Decision:
@@ -98,11 +119,11 @@ def decide_unanswered(suggestion: Suggestion, kind: str) -> Decision:
     answer = Answer(decision=kind, feedback="Nobody answered in time.")
     Suggestion.objects.filter(pk=suggestion.pk).update(outcome=Suggestion.Outcome.NOT_PERFORMED)
     decision = _write_decision(suggestion, answer, None, step=_step_of(suggestion), by=None, now=timezone.now())
-    _announce(
+    events.record_event(
         suggestion.session,
-        decision,
-        n=suggestion.n,
-        description=suggestion.description,
+        _event_of(decision, n=suggestion.n, description=suggestion.description),
+        add={decision.kind.counter: 1},
+        at_least={"current_step_index": decision.step_index + 1},
     )
     _add_evidence(suggestion.session, decision, in_trouble=False)
     return decision
@@ -132,9 +153,9 @@ def _write_decision(
     step: Step | None,
     by: User | None,
     now: datetime,
+    latency_ms: int | None = None,
 ) -> Decision:
     difference = [] if correction is None else patch_between(suggestion.action, correction)
-    asked_a_person = by is not None
     is_current = step is not None and suggestion.step_version_id in {None, step.current_id}
     decision = Decision(
         step=step,
@@ -155,7 +176,7 @@ def _write_decision(
         decided_by=name_of(by),
         unattended=by is None,
         user=by,
-        latency_ms=max(0, round((now - suggestion.opened_at).total_seconds() * 1000)) if asked_a_person else None,
+        latency_ms=latency_ms,
     )
     rows.insert(decision)
     return decision
@@ -163,20 +184,15 @@ def _write_decision(
 
 def _step_of(suggestion: Suggestion) -> Step | None:
     """The step that the suggestion is for, with this decision counted among its facts; None if it is gone."""
-    steps = Step.objects.filter(workflow=suggestion.session.workflow_id, node_id=suggestion.node_id)
-    pk = suggestion.step_version.step_id if suggestion.step_version else steps.values_list("pk", flat=True).first()
-    return count_fact(pk) if pk else None
+    if suggestion.step_version:
+        return count_fact(suggestion.step_version.step_id)
+    return count_fact_of(suggestion.session.workflow_id, suggestion.node_id)
 
 
-def _after_decision(suggestion: Suggestion, decision: Decision) -> None:
+def _after_decision(suggestion: Suggestion, decision: Decision, *, seq: int) -> None:
     session = suggestion.session
-    _announce(
-        session,
-        decision,
-        n=suggestion.n,
-        description=describe_correction(suggestion, decision.correction),
-        thought_ms=min(decision.latency_ms or 0, LONGEST_THOUGHT_MS),
-    )
+    words = describe_correction(suggestion, decision.correction)
+    events.write_event(session, _event_of(decision, n=suggestion.n, description=words), seq=seq)
     in_trouble = suggestion.asked_because == Suggestion.AskedBecause.TROUBLE
     capture(decision, suggestion)
     if not in_trouble:
@@ -195,9 +211,8 @@ def _add_evidence(session: Session, decision: Decision, *, in_trouble: bool) -> 
     )
 
 
-def _announce(session: Session, decision: Decision, *, n: int | None, description: str, thought_ms: int = 0) -> None:
-    """The event of a decision, what it counts, and the step that is next: going back to an earlier one loses none."""
-    event = events.DecisionRecorded(
+def _event_of(decision: Decision, *, n: int | None, description: str) -> events.DecisionRecorded:
+    return events.DecisionRecorded(
         n=n,
         step_index=decision.step_index,
         node_id=decision.node_id,
@@ -205,12 +220,6 @@ def _announce(session: Session, decision: Decision, *, n: int | None, descriptio
         decided_by=decision.decided_by,
         description=description,
         latency_ms=decision.latency_ms,
-    )
-    events.record_event(
-        session,
-        event,
-        add={decision.kind.counter: 1, "coaching_ms": thought_ms},
-        at_least={"current_step_index": decision.step_index + 1},
     )
 
 
@@ -236,11 +245,14 @@ def record_decision(
     if step_index >= (session.total_steps or MAX_STEPS):
         raise InvalidInput(f"This session has {session.total_steps or MAX_STEPS} steps.", field="step_index")
     with transaction.atomic():
-        if not hold(session.pk, status=Status.ACTIVE):
+        now = timezone.now()
+        seq = _count_in_session(session.pk, answer, step_index, at=now)
+        if seq is None:
             session.refresh_from_db()
             raise SessionNotActive(f"The session is {session.status}.")
-        named = step_named(session.workflow, node_id, action_type=action_type, action=answer.correction or {})
-        step = count_fact(named.pk)
+        session.updated_at = now
+        has_outcome = execution_success is not None
+        step = _step_for(session, node_id, action_type=action_type, answer=answer, facts=1 + has_outcome)
         # In a run that asks only where it must, nobody was asked about what runs alone.
         alone = session.mode == Session.Mode.AUTO and step.level == Level.AUTO and answer.decision == Kind.ACCEPT
         decider = None if alone else by
@@ -248,7 +260,7 @@ def record_decision(
             session=session,
             step=step,
             step_version=step.current,
-            fact=step.last_fact,
+            fact=step.last_fact - has_outcome,
             step_index=step_index,
             node_id=node_id,
             action_type=action_type,
@@ -257,15 +269,34 @@ def record_decision(
             feedback=answer.feedback,
             reason_code=answer.reason_code,
             execution_success=execution_success,
-            timestamp=timestamp or timezone.now(),
+            timestamp=timestamp or now,
             decided_by=name_of(decider),
             unattended=alone,
             user=decider,
         )
-        rows.insert(decision)
-        words = step_in_words(action_type, node_id)
-        _announce(session, decision, n=None, description=words)
-        _add_evidence(session, decision, in_trouble=False)
-        if execution_success is not None:
-            add_outcome(decision)
+        event = _event_of(decision, n=None, description=step_in_words(action_type, node_id))
+        events.write_event(session, event, seq=seq)
+        _keep_with_outcome(decision, step, session)
     return decision
+
+
+def _step_for(session: Session, node_id: str, *, action_type: str, answer: Answer, facts: int) -> Step:
+    """The step that a program names, with so many more facts; it comes into being when it is first named."""
+    step = count_fact_of(session.workflow_id, node_id, facts=facts, removed=False)
+    if step is None:
+        named = step_named(session.workflow, node_id, action_type=action_type, action=answer.correction or {})
+        step = count_fact(named.pk, facts=facts)
+    return step
+
+
+def _keep_with_outcome(decision: Decision, step: Step, session: Session) -> None:
+    """Adds a recorded decision to the evidence and keeps it, in one row with its outcome if that is known."""
+    level = step.level
+    _add_evidence(session, decision, in_trouble=False)
+    if decision.execution_success is not None:
+        # The number after the decision's is kept for it, unless the decision has led to another level: that came first.
+        step = step if step.level == level else count_fact(step.pk)
+        decision.outcome_fact = step.last_fact
+    rows.insert(decision)
+    if decision.execution_success is not None:
+        signals.outcome_recorded.send(sender=Decision, decision=decision, step=step)

@@ -6,24 +6,45 @@ one order on every database, and the evidence can be built anew from them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db.models import QuerySet
 
 from .. import rows, signals
 from ..models import Decision, Step
 
-_STEP = rows.Read(Step.objects.select_related("workflow", "current"), "pk")
+#: With what every decision needs to know; what else its workflow and its version hold is read when it is asked for.
+_STEP = rows.Read(
+    Step.objects.select_related("workflow", "current").only(
+        *(field.attname for field in Step._meta.concrete_fields),
+        "workflow__policy",
+        *(f"current__{name}" for name in ("step_id", "number", "risk", "supported")),
+    ),
+    "pk",
+)
 
 
-def count_fact(step_pk: int) -> Step:
-    """Counts one more fact about a step and returns the step, locked until the transaction ends.
+def count_fact(step_pk: int, *, facts: int = 1) -> Step:
+    """Counts one more fact about a step (or several) and returns the step, locked until the transaction ends.
 
-    Its `last_fact` is the number of the new fact. A session that the fact belongs to is held before.
+    Its `last_fact` is the number of the (last) new fact. A session that the fact belongs to is held before.
     """
-    counted = rows.update(Step, {"pk": step_pk}, add={"last_fact": 1})
-    step = _STEP.get(step_pk) if counted else None
+    step = _counted({"pk": step_pk}, facts=facts)
     if step is None:
         raise Step.DoesNotExist(f"step {step_pk} was deleted")
     return step
+
+
+def count_fact_of(workflow_pk: int, node_id: str, *, facts: int = 1, removed: bool = True) -> Step | None:
+    """As `count_fact`, of the step with this name; None without one. One that was removed counts only if `removed`."""
+    where = {"workflow": workflow_pk, "node_id": node_id}
+    return _counted(where, facts=facts, not_null=() if removed else ("step_index",))
+
+
+def _counted(where: Mapping[str, Any], *, facts: int = 1, not_null: tuple[str, ...] = ()) -> Step | None:
+    pk = rows.update(Step, where, add={"last_fact": facts}, not_null=not_null)
+    return _STEP.get(pk) if pk else None
 
 
 def hold_steps(steps: QuerySet[Step]) -> list[Step]:

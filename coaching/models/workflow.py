@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -90,11 +92,17 @@ class Workflow(models.Model):
     @property
     def autonomy(self) -> Policy:
         """What its steps must show before they run alone: the default of the settings with its own overrides."""
-        return Policy.of(settings.AUTONOMY | self.policy)
+        return _policy(json.dumps(settings.AUTONOMY | self.policy))
 
     def current_steps(self) -> models.QuerySet[Step]:
         """The steps that a new session will run, in order, each with its current version."""
         return self.steps.filter(step_index__isnull=False).select_related("current").order_by("step_index")
+
+
+@lru_cache(maxsize=256)
+def _policy(overrides: str) -> Policy:
+    """Checked once, though every decision asks for it."""
+    return Policy.of(json.loads(overrides))
 
 
 class Step(models.Model):

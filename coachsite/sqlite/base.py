@@ -8,6 +8,7 @@ waited for as before.
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import Any
 
 from django.db.backends.sqlite3 import base
@@ -16,10 +17,28 @@ from django.db.utils import OperationalError
 _turn = threading.Lock()
 
 
+@lru_cache(maxsize=1024)
+def _with_question_marks(query: str) -> str:
+    """Django's `%s` and `%%` as SQLite has them: the same few statements come again and again."""
+    converted: str = base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
+    return converted
+
+
+class Cursor(base.SQLiteCursorWrapper):
+    def convert_query(self, query: str, *, param_names: list[str] | None = None) -> str:
+        if param_names is not None:
+            named: str = super().convert_query(query, param_names=param_names)
+            return named
+        return _with_question_marks(query)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Takes its turn when a transaction begins, which is `IMMEDIATE`, and gives it on when the transaction ends."""
 
     _has_the_turn = False
+
+    def create_cursor(self, name: str | None = None) -> Any:  # noqa: ARG002 - as Django calls it
+        return self.connection.cursor(factory=Cursor)
 
     def _start_transaction_under_autocommit(self) -> None:
         if not _turn.acquire(timeout=float(self.settings_dict["OPTIONS"].get("timeout", 5))):
