@@ -1,20 +1,59 @@
 """Writers of one process wait for each other here instead of in SQLite.
 
 SQLite's busy handler sleeps and looks again, ever longer, and whoever comes last may win: with eight writers the
-slowest of a hundred waits a hundred times as long as the median. A lock hands the turn on at once. Other processes are
-waited for as before.
+slowest of a hundred waits a hundred times as long as the median. A queue hands the turn on at once, to whoever has
+waited longest. Other processes are waited for as before.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from functools import lru_cache
 from typing import Any
 
 from django.db.backends.sqlite3 import base
 from django.db.utils import OperationalError
 
-_turn = threading.Lock()
+
+class Queue:
+    """A lock that is given to whoever has waited longest. (Python's own often goes to who has just released it.)"""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._taken = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def acquire(self, *, timeout: float) -> bool:
+        """False when it did not come to our turn within `timeout` seconds."""
+        with self._mutex:
+            if not self._taken:
+                self._taken = True
+                return True
+            called = threading.Lock()
+            called.acquire()
+            self._waiting.append(called)
+        if called.acquire(timeout=timeout):
+            return True
+        with self._mutex:
+            # Whoever is not in the queue any more was called at the very last moment.
+            if called not in self._waiting:
+                return True
+            self._waiting.remove(called)
+            return False
+
+    def release(self) -> None:
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
+
+    def locked(self) -> bool:
+        return self._taken
+
+
+_turn = Queue()
 
 
 @lru_cache(maxsize=1024)

@@ -110,3 +110,36 @@ def test_whoever_does_not_get_it_in_time_is_told(external_session: Session) -> N
         refused = threads.submit(late).result()
     assert "database is locked" in str(refused)
     assert not taken()
+
+
+def test_the_turn_goes_to_whoever_has_waited_longest() -> None:
+    queue, order, threads = base.Queue(), list[int](), list[threading.Thread]()
+    assert queue.acquire(timeout=1)
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            assert queue.acquire(timeout=30)
+            order.append(number)
+            queue.release()
+
+    for number in range(4):
+        threads.append(threading.Thread(target=work, args=(number,)))
+        threads[-1].start()
+        while len(queue._waiting) <= number:
+            time.sleep(0.001)
+    queue.release()
+    for thread in threads:
+        thread.join()
+    # All four stood in the queue, in this order; nobody came in twice before them.
+    assert order[:4] == [0, 1, 2, 3]
+    assert sorted(order) == sorted([0, 1, 2, 3] * 3)
+    assert not queue.locked()
+
+
+def test_who_gives_up_waiting_leaves_the_queue() -> None:
+    queue = base.Queue()
+    assert queue.acquire(timeout=1)
+    assert not queue.acquire(timeout=0.05)
+    assert not queue._waiting
+    queue.release()
+    assert queue.acquire(timeout=1)
