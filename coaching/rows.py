@@ -109,14 +109,17 @@ def _insert(model: type[Model]) -> tuple[str, Parameters]:
 
 
 class Read(Generic[Row]):
-    """One row of `rows` by the values of `names`, with what `rows` selects beside it."""
+    """One row of `rows` by the values of `names`, with what `rows` selects beside it.
 
-    def __init__(self, rows: QuerySet[Row], *names: str) -> None:
-        self._rows, self._names = rows, names
+    Of several the one whose `last` column is the greatest, or any one.
+    """
+
+    def __init__(self, rows: QuerySet[Row], *names: str, last: str = "") -> None:
+        self._rows, self._names, self._last = rows, names, last
         self._compiled: Any = None
 
     def get(self, *values: Any) -> Row | None:
-        """The row, None when there is none; the first one where there are several."""
+        """The row, None when there is none."""
         if self._compiled is None:
             self._compiled = self._compile()
         compiler, sql, parameters, names, related, converters = self._compiled
@@ -144,7 +147,8 @@ class Read(Generic[Row]):
         related = cast("Any", get_related_populators)(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS)
         converters = compiler.get_converters([selected[0] for selected in compiler.select])
         parameters = _parameters(_field(model, name) for name in self._names)
-        return compiler, f"{sql} WHERE {conditions}", parameters, names, related, converters
+        order = f" ORDER BY {table}.{_column(model, self._last)} DESC LIMIT 1" if self._last else ""
+        return compiler, f"{sql} WHERE {conditions}{order}", parameters, names, related, converters
 
 
 def _field(model: type[Model], name: str) -> Field[Any, Any]:

@@ -7,9 +7,15 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 
+from .. import rows
 from ..exceptions import InvalidInput, SessionNotActive, StaleStep
 from ..models import Decision, Session, Suggestion
 from .decisions import Answer, decide, record_decision
+
+_to_answer = Suggestion.objects.select_related("step_version", "session__workflow")
+_numbered = rows.Read(_to_answer, "session_id", "n")
+_in_state = rows.Read(_to_answer, "session_id", "status")
+_last = rows.Read(_to_answer, "session_id", last="n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +89,16 @@ def answer_session(
 
 def _meant(session: Session, to: Addressed) -> Suggestion | None:
     """The suggestion to answer: the named or the open one, or the last when it is decided and fits."""
-    suggestions = session.suggestions.select_related("step_version", "session__workflow")
     if to.n is not None:
-        named = suggestions.filter(n=to.n).first()
+        named = _numbered.get(session.pk, to.n)
         if named is None or not to.fits(named):
             raise StaleStep(f"Suggestion {to.n} of this session is not what you describe.")
         return named
-    if current := suggestions.open().first():
+    if current := _in_state.get(session.pk, Suggestion.Status.OPEN):
         if not to.fits(current):
             raise StaleStep(f"Step {current.step_index} ({current.node_id}) is the one that waits for a decision.")
         return current
-    last = suggestions.order_by("-n").first()
+    last = _last.get(session.pk)
     if last is None or last.status != Suggestion.Status.DECIDED or not to.fits(last):
         return None
     # Once the session has ended, an answer that names nothing cannot be a second answer to the last step.

@@ -24,7 +24,7 @@ from ..models import Session, Suggestion
 from ..roles import DECIDE, VIEW
 from .pagination import PageQuery, page
 from .schema import error_example
-from .serializers import ErrorSerializer, NoFields, QuerySerializer, WaitField
+from .serializers import ErrorSerializer, NoFields, QuerySerializer, WaitField, made_once
 from .serializers_sessions import (
     DecisionConflictSerializer,
     DecisionPageSerializer,
@@ -330,4 +330,4 @@ class Decisions(ApiView):
             timestamp=given.get("timestamp"),
             by=self.user,
         )
-        return Response(DecisionSerializer(decision).data, status=201)
+        return Response(made_once(DecisionSerializer).to_representation(decision), status=201)

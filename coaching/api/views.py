@@ -24,7 +24,7 @@ from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from .. import idempotency
+from .. import idempotency, rows
 from ..longpoll import HEADER
 from ..models import Session, Suggestion, Workflow
 from ..roles import VIEW
@@ -145,8 +145,11 @@ def workflow_or_404(workflow_id: str) -> Workflow:
     return workflow
 
 
+_session = rows.Read(Session.objects.select_related("workflow"), "session_id")
+
+
 def session_or_404(session_id: str) -> Session:
-    session = Session.objects.select_related("workflow").filter(session_id=session_id).first()
+    session = _session.get(session_id)
     if session is None:
         raise NotFound(f"There is no session “{session_id}”.")
     return session
