@@ -477,3 +477,25 @@ def test_deleted_workflows_leave_nothing(worked: Workflow, coach: User) -> None:
     assert not WorkflowLearningMetrics.objects.exists()
     assert not StepTally.objects.exists()
     assert _command() == "All metrics are right.\n"
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_an_outcome_that_comes_with_its_decision_follows_the_level_that_it_led_to(
+    external_workflow: Workflow, coach: User, success: bool
+) -> None:
+    """The decision promotes the step, and only then its outcome is known: so it counts for what runs alone."""
+    external_workflow.policy = {"min_decisions": 2, "confidence": 0, "min_demonstrations": 0, "auto_promote": True}
+    external_workflow.save()
+    session = start_session(external_workflow, by=coach)
+    for _ in range(3):
+        record_decision(
+            session, Answer(decision="accept"), step_index=0, node_id="n", action_type="do",
+            execution_success=success, by=coach,
+        )  # fmt: skip
+    step = Step.objects.get(node_id="n")
+    assert step.level == Level.AUTO
+    facts = list(Decision.objects.order_by("pk").values_list("fact", "outcome_fact"))
+    promoted = step.level_changes.get(to_level=Level.AUTO).fact
+    assert facts[0][0] < facts[0][1] < facts[1][0] < promoted < facts[1][1] < facts[2][0] < facts[2][1]
+    assert StepTally.objects.get(step=step).execution_score == (0 if success else 18)
+    assert differences() == []
