@@ -66,11 +66,12 @@ class Process:
 
 
 class Server(Process):
-    """An ASGI application under Daphne, as coachsite is served."""
+    """An ASGI application under Daphne; coachsite's own under its own start of Daphne, as it is served."""
 
     def __init__(self, application: str, *, data: Path, variables: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
-        command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "-v", "0", application]
+        program = "coachsite.web" if application.startswith("coachsite.") else "daphne"
+        command = [sys.executable, "-m", program, "-b", "127.0.0.1", "-p", str(self.port), "-v", "0", application]
         super().__init__(command, data=data, variables=variables)
 
     def wait(self) -> None:

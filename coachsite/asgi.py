@@ -18,6 +18,7 @@ django_application = get_wsgi_application()
 from a2wsgi import WSGIMiddleware  # noqa: E402
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
+from django.db import connection  # noqa: E402
 
 from coaching.asgi import Application  # noqa: E402
 from coaching.exports.flow import Flow  # noqa: E402
@@ -26,10 +27,13 @@ from coaching.mcp.door import McpDoor  # noqa: E402
 from coaching.routing import websocket_application  # noqa: E402
 from coachsite.bodies import KnownLength, NoBodyForHead  # noqa: E402
 from coachsite.observed import Observed  # noqa: E402
+from coachsite.together import Together  # noqa: E402
 
 HTTP_THREADS = 8
 
 pool = cast("Application", WSGIMiddleware(cast("Any", django_application), workers=HTTP_THREADS))
+if connection.vendor == "sqlite":
+    pool = Together(pool)
 http = Flow(LongPoll(pool), prefixes=["/api/v1/export/"])
 doors = ProtocolTypeRouter(
     {

@@ -129,6 +129,16 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
 ]
 
+# Of these, what concerns a request that comes with a token and no cookie (see coachsite/together.py).
+TOKEN_MIDDLEWARE = [
+    "coaching.logs.Noting",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "coaching.pages.acting.ActingMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
 ROOT_URLCONF = "coachsite.urls"
 ASGI_APPLICATION = "coachsite.asgi.application"
 

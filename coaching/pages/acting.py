@@ -18,5 +18,5 @@ class ActingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         # Asked late: the API puts the token's user there long after this.
-        with acting(lambda: request.user, of_request(request)):
+        with acting(lambda: getattr(request, "user", None), of_request(request)):
             return self.get_response(request)

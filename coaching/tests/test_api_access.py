@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import URLPattern
@@ -139,6 +140,25 @@ def test_an_expired_token_and_a_disabled_account_are_a_401(coach: User, api: Cal
     coach.is_active = False
     coach.save()
     assert valid.get("/api/v1/sessions/").status_code == 401
+
+
+def test_a_withdrawn_token_and_a_role_taken_away_act_at_once(coach: User, api: Callable[[User], APIClient]) -> None:
+    client = api(coach)
+    assert client.get("/api/v1/sessions/").status_code == 200
+    coach.groups.clear()
+    assert client.get("/api/v1/sessions/").status_code == 403
+    coach.user_permissions.add(Permission.objects.get(content_type__app_label="coaching", codename="view_session"))
+    assert client.get("/api/v1/sessions/").status_code == 200
+    AuthToken.objects.filter(user=coach).delete()
+    assert client.get("/api/v1/sessions/").status_code == 401
+
+
+def test_a_token_costs_one_statement_and_its_permissions_another(
+    coach: User, api: Callable[[User], APIClient], django_assert_num_queries: Any
+) -> None:
+    client = api(coach)
+    with django_assert_num_queries(2):
+        assert client.get("/api/v1/nothing-here/").status_code == 404
 
 
 def test_the_cookie_needs_csrf_and_the_token_does_not(coach: User, session: Session) -> None:

@@ -98,6 +98,14 @@ class TestRead:
         assert tally
         assert (tally.base, tally.auto, tally.ready) == ({"accepted": 3}, True, False)
 
+    def test_the_last_of_several(self, session: Session) -> None:
+        event = rows.Read(SessionEvent.objects.all(), "session_id", last="seq")
+        for seq in (7, 9, 8):
+            SessionEvent.objects.create(session=session, seq=seq, type="x", at=timezone.now(), data={})
+        found = event.get(session.pk)
+        assert found
+        assert found.seq == 9
+
     def test_other_conditions_are_refused(self, session: Session) -> None:
         with pytest.raises(ValueError, match="no other conditions"):
             rows.Read(SessionEvent.objects.filter(seq=1), "session_id").get(session.pk)

@@ -7,8 +7,10 @@ waited longest. Other processes are waited for as before.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -75,12 +77,44 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """Takes its turn when a transaction begins, which is `IMMEDIATE`, and gives it on when the transaction ends."""
 
     _has_the_turn = False
+    #: Waits at most so long for the next transaction to begin; None: as the settings say. Seconds.
+    _patience: float | None = None
+
+    @contextlib.contextmanager
+    def waiting_at_most(self, seconds: float) -> Iterator[None]:
+        """The transaction that begins first in this block does not wait longer: raises `OperationalError` instead."""
+        self._patience = seconds
+        try:
+            yield
+        finally:
+            self._patience = None
 
     def create_cursor(self, name: str | None = None) -> Any:  # noqa: ARG002 - as Django calls it
         return self.connection.cursor(factory=Cursor)
 
     def _start_transaction_under_autocommit(self) -> None:
-        if not _turn.acquire(timeout=float(self.settings_dict["OPTIONS"].get("timeout", 5))):
+        seconds, self._patience = self._patience, None
+        if seconds is None:
+            self._begin(self._most_seconds)
+            return
+        with self._busy_for(seconds):
+            self._begin(seconds)
+
+    @property
+    def _most_seconds(self) -> float:
+        return float(self.settings_dict["OPTIONS"].get("timeout", 5))
+
+    @contextlib.contextmanager
+    def _busy_for(self, seconds: float) -> Iterator[None]:
+        """SQLite's own waiting for other processes."""
+        self.connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+        try:
+            yield
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {self._most_seconds * 1000:.0f}")
+
+    def _begin(self, seconds: float) -> None:
+        if not _turn.acquire(timeout=seconds):
             raise OperationalError("database is locked: other writers of this process did not end in time")
         self._has_the_turn = True
         try:

@@ -97,7 +97,9 @@ def test_a_connection_that_is_closed_in_the_middle_gives_it_on(external_session:
 def test_whoever_does_not_get_it_in_time_is_told(external_session: Session) -> None:
     def late() -> Any:
         connection.ensure_connection()
-        connection.settings_dict["OPTIONS"] = {**connection.settings_dict["OPTIONS"], "timeout": 0.2}
+        # Its own: the settings are those of all threads, and of the tests after this.
+        options = {**connection.settings_dict["OPTIONS"], "timeout": 0.2}
+        connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
         try:
             with transaction.atomic():
                 return "in"
