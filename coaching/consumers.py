@@ -7,10 +7,9 @@ nobody, and a lost wake-up loses nothing.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ClassVar, ParamSpec, TypeVar
@@ -20,10 +19,10 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
 
-from . import events, hub, roles
+from . import events, feeds, hub, roles
 from .client_address import of_scope
 from .guessing import failed
-from .models import Session
+from .models import Session, SessionEvent
 from .pages import panel, watchers
 from .pages.inbox import inbox_fragments
 from .pages.packs import pack_fragments, packs_changed
@@ -40,6 +39,8 @@ NO_LOGIN, NO_ROLE, UNKNOWN, BAD_REQUEST, TOO_MANY, TOO_LARGE, FAILED = 4401, 440
 MAX_FRAME = 4096
 #: How often login, role and session are looked at again while nothing happens.
 RECHECK_SECONDS = 15.0
+#: For so long the answer for one socket is good for others of the same login or token.
+SHARED_SECONDS = 1.0
 #: A list that changes with every session of the site is not rendered more often than this.
 INBOX_PAUSE_SECONDS = 0.25
 #: How often packs are asked whether a reviewer has changed one, which no session's event tells of; and how long their
@@ -56,6 +57,23 @@ async def _read(function: Callable[P, R], *arguments: P.args, **named: P.kwargs)
     reader = database_sync_to_async(function, thread_sensitive=False, executor=_readers)
     result: R = await reader(*arguments, **named)
     return result
+
+
+_asked: dict[Any, tuple[float, asyncio.Future[Any]]] = {}
+
+
+async def _shared(key: tuple[Any, ...], ask: Callable[[], Awaitable[R]]) -> R:
+    """What `ask` says, which is asked once a second for all who come with this key."""
+    now, loop = time.monotonic(), asyncio.get_running_loop()
+    for old in [each for each, (until, _) in _asked.items() if until < now]:
+        del _asked[old]
+    if (loop, key) not in _asked:
+        answering = asyncio.ensure_future(ask())
+        # All who asked may have gone before it was there.
+        answering.add_done_callback(lambda done: done.cancelled() or done.exception())
+        _asked[loop, key] = now + SHARED_SECONDS, answering
+    answer: R = await asyncio.shield(_asked[loop, key][1])
+    return answer
 
 
 class Closed(Exception):
@@ -116,6 +134,12 @@ class Follower(AsyncWebsocketConsumer):  # type: ignore[misc]
             raise Closed(NO_ROLE)
         return user
 
+    async def still_who(self) -> User:
+        """`who`, asked once for all sockets of the same login or token within a second. Raises `Closed`."""
+        login = self.scope.get("session")
+        caller = authorization(self.scope) or (login.session_key if login else None)
+        return await _shared((caller, self.permission), self.who)
+
     async def follow(self, user: User) -> None:
         raise NotImplementedError
 
@@ -141,12 +165,11 @@ class Changed:
     """Of named fragments, those that differ from what this socket sent last."""
 
     def __init__(self) -> None:
-        self._sent: dict[str, str] = {}
+        self.sent: Mapping[str, str] = {}
 
-    def of(self, fragments: dict[str, str]) -> str:
-        fresh = [html for name, html in fragments.items() if self._sent.get(name) != html]
-        self._sent = dict(fragments)
-        return "\n".join(fresh)
+    def of(self, fragments: Mapping[str, str]) -> str:
+        before, self.sent = self.sent, fragments
+        return feeds.changes(before, fragments)
 
 
 class PanelConsumer(Follower):
@@ -154,6 +177,43 @@ class PanelConsumer(Follower):
 
     async def follow(self, user: User) -> None:
         session = await self.session()
+        if outlet := self.scope.get(feeds.OUTLET):
+            await self._with_others(session, user, outlet)
+        else:
+            await self._alone(session, user)
+
+    async def _with_others(self, session: Session, user: User, outlet: feeds.Outlet) -> None:
+        """In a feed, and out of it only to begin with and where the client reads too slowly."""
+        changed = Changed()
+        reader = await _read(panel.Reader.of, user)
+
+        async def render(reader: panel.Reader, names: Sequence[str]) -> Mapping[str, str]:
+            return await _read(panel.cache.fragments, session.pk, reader, names)
+
+        with (
+            feeds.using(feeds.PanelFeed, session.pk, lambda: feeds.PanelFeed(session.pk, render)) as feed,
+            watchers.watching(session.pk, feed, user.username),
+        ):
+            while True:
+                turn = feed.turn
+                try:
+                    fragments = await render(reader, watchers.names(session.pk))
+                except Session.DoesNotExist:
+                    raise Closed(UNKNOWN) from None
+                if html := changed.of(fragments):
+                    await self.send(text_data=html)
+                member = feed.join(outlet, reader, changed.sent, turn)
+                try:
+                    while not await member.is_behind(RECHECK_SECONDS):
+                        now = await _read(panel.Reader.of, await self.still_who())
+                        if now != reader:
+                            reader = now
+                            break
+                finally:
+                    feed.leave(member)
+                    changed.sent = member.sent
+
+    async def _alone(self, session: Session, user: User) -> None:
         changed = Changed()
         reader = await _read(panel.Reader.of, user)
         checked = time.monotonic()
@@ -216,19 +276,60 @@ class EventsConsumer(Follower):
     async def follow(self, user: User) -> None:  # noqa: ARG002 - `who` has checked them
         cursor = self._after()
         session = await self.session()
+        if outlet := self.scope.get(feeds.OUTLET):
+            await self._with_others(session, cursor, outlet)
+        else:
+            await self._alone(session, cursor)
+
+    async def _with_others(self, session: Session, cursor: int, outlet: feeds.Outlet) -> None:
+        """In a feed, and out of it only to catch up: at first, and where the client reads too slowly."""
+
+        async def read(after: int) -> list[SessionEvent]:
+            return await _read(events.stream, session, after=after, limit=BATCH)
+
+        with feeds.using(
+            feeds.EventFeed, session.pk, lambda: feeds.EventFeed(session.pk, session.session_id, read)
+        ) as feed:
+            checked = time.monotonic()
+            while True:
+                if time.monotonic() - checked >= RECHECK_SECONDS:
+                    await self._check(session)
+                    checked = time.monotonic()
+                batch = await read(cursor)
+                cursor = await self._tell(session, batch) or cursor
+                if len(batch) == BATCH or not (member := feed.join(outlet, cursor)):
+                    continue
+                try:
+                    while not await member.is_behind(RECHECK_SECONDS):
+                        await self._check(session)
+                        checked = time.monotonic()
+                finally:
+                    feed.leave(member)
+                    cursor = member.cursor
+
+    async def _alone(self, session: Session, cursor: int) -> None:
         checked = time.monotonic()
         with hub.current().subscribe(session.pk) as news:
             while True:
                 if time.monotonic() - checked >= RECHECK_SECONDS:
-                    await self.who()
-                    await self.session()
+                    await self._check(session)
                     checked = time.monotonic()
                 batch = await _read(events.stream, session, after=cursor, limit=BATCH)
-                for event in batch:
-                    await self.send(text_data=json.dumps(event.as_json(session.session_id), ensure_ascii=False))
-                    cursor = event.seq
+                cursor = await self._tell(session, batch) or cursor
                 if len(batch) < BATCH:
                     await news.wait(RECHECK_SECONDS)
+
+    async def _check(self, session: Session) -> None:
+        """Whether both, the reader's role and the session, are there still. Raises `Closed`."""
+        await self.still_who()
+        if not await _shared((session.pk,), lambda: _read(Session.objects.filter(pk=session.pk).exists)):
+            raise Closed(UNKNOWN)
+
+    async def _tell(self, session: Session, batch: Sequence[SessionEvent]) -> int | None:
+        """The number of the last one that was sent."""
+        for event in batch:
+            await self.send(text_data=feeds.event_text(event, session.session_id))
+        return batch[-1].seq if batch else None
 
     def _after(self) -> int:
         query: dict[str, list[Any]] = parse_qs(self.scope["query_string"].decode("latin1"), keep_blank_values=True)
