@@ -8,6 +8,7 @@ waited longest. Other processes are waited for as before.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -65,6 +66,15 @@ def _with_question_marks(query: str) -> str:
     return converted
 
 
+def _busy() -> OperationalError:
+    """What SQLite itself says after waiting in vain, with its code: by it the reason is told to who asked."""
+    cause = sqlite3.OperationalError("database is locked: other writers of this process did not end in time")
+    cause.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    error = OperationalError(str(cause))
+    error.__cause__ = cause
+    return error
+
+
 class Cursor(base.SQLiteCursorWrapper):
     def convert_query(self, query: str, *, param_names: list[str] | None = None) -> str:
         if param_names is not None:
@@ -115,7 +125,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _begin(self, seconds: float) -> None:
         if not _turn.acquire(timeout=seconds):
-            raise OperationalError("database is locked: other writers of this process did not end in time")
+            raise _busy()
         self._has_the_turn = True
         try:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]

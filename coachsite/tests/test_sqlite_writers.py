@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from coaching.actions.decisions import Answer, record_decision
 from coaching.models import Session
 from coaching.tests.domain import assert_consistent
+from coaching.unavailable import BUSY, why_unavailable
 from coachsite.sqlite import base
 
 pytestmark = [
@@ -111,6 +112,7 @@ def test_whoever_does_not_get_it_in_time_is_told(external_session: Session) -> N
     with transaction.atomic(), ThreadPoolExecutor(1) as threads:
         refused = threads.submit(late).result()
     assert "database is locked" in str(refused)
+    assert why_unavailable(refused) == BUSY
     assert not taken()
 
 
