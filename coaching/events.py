@@ -234,7 +234,7 @@ def write_event(session: Session, event: Event, *, seq: int) -> None:
     rows.insert_values(SessionEvent, {"session_id": session.pk, "seq": seq, "type": event.type, "at": at, "data": data})
     session.last_seq = seq
     signals.event_recorded.send(sender=Session, session=session, seq=seq, type=event.type, at=at, data=data)
-    after_commit(wake_up, session.pk)
+    after_commit(wake_up, session.pk, seq)
 
 
 def stream(session: Session, *, after: int = 0, limit: int = 1000) -> list[SessionEvent]:
@@ -242,12 +242,13 @@ def stream(session: Session, *, after: int = 0, limit: int = 1000) -> list[Sessi
     return list(session.events.filter(seq__gt=after).order_by("seq")[:limit])
 
 
-def wake_up(session_pk: int) -> None:
-    """Tells whoever watches that this session has news: at once in this process, by Redis to others where it is there.
+def wake_up(session_pk: int, seq: int) -> None:
+    """Tells whoever watches that this session has news up to event `seq`, which is committed.
 
-    Without Redis the other web processes find the row themselves (see `coaching.hub`).
+    At once in this process, by Redis to others where it is there. Without Redis the other web processes find the row
+    themselves (see `coaching.hub`).
     """
-    hub.nudge()
+    hub.tell(session_pk, seq)
     if settings.REDIS_URL:
         layer = get_channel_layer()
         async_to_sync(layer.group_send)(hub.GROUP, {"type": "session.news", "session": session_pk})

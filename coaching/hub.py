@@ -1,8 +1,8 @@
 """Wakes the sockets and long polls of this process when a session has news.
 
 One task per process tails the event table (one indexed query every 100 ms at most, however many sockets wait). A
-commit in this process, or a message from Redis, makes it look at once. It hands out no content: each waiter reads the
-log after its own cursor, so a lost or doubled wake-up costs nothing.
+message from Redis makes it look at once; a commit in this process wakes those who wait for it without a look. It hands
+out no content: each waiter reads the log after its own cursor, so a lost or doubled wake-up costs nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ Answer = TypeVar("Answer")
 GROUP = "coachsite.news"
 POLL_SECONDS = 0.1
 RETRY_SECONDS = 1.0
+#: Of so many sessions is remembered what was told of them.
+MOST_TOLD = 10_000
 #: PostgreSQL hands out ids before commit, so a smaller id may appear after a larger one; this long is looked back.
 LATE_COMMIT = timedelta(seconds=10)
 
@@ -67,6 +69,8 @@ class Hub:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hub")
         self._seen: dict[int, None] = {}
         self._floor = 0
+        # Of sessions whose news was told in this process, the number up to which nobody needs to be woken again.
+        self._told: dict[int, int] = {}
 
     @contextlib.contextmanager
     def subscribe(self, session_pk: int | None) -> Iterator[Subscription]:
@@ -95,6 +99,19 @@ class Hub:
         """Look at the table now. Safe from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
             self.loop.call_soon_threadsafe(self._nudged.set)
+
+    def tell(self, session_pk: int, seq: int) -> None:
+        """A session's event of this number, and all before it, are committed. Safe from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._tell, session_pk, seq)
+
+    def _tell(self, session_pk: int, seq: int) -> None:
+        if not self._waiters:
+            return
+        if len(self._told) >= MOST_TOLD:
+            self._told = {}
+        self._told[session_pk] = max(seq, self._told.get(session_pk, 0))
+        self._wake(session_pk)
 
     def announce(self, session_pk: int) -> None:
         """Wake the waiters of one session. Safe from any thread."""
@@ -161,15 +178,16 @@ class Hub:
     def _read(self) -> set[int]:
         """The sessions with rows not seen before."""
         rows = list(
-            SessionEvent.objects.filter(pk__gt=self._floor).order_by("pk").values_list("pk", "session_id", "at")
+            SessionEvent.objects.filter(pk__gt=self._floor).order_by("pk").values_list("pk", "session_id", "at", "seq")
         )
-        fresh = {session_pk for pk, session_pk, _ in rows if pk not in self._seen}
+        told = self._told
+        fresh = {session for pk, session, _, seq in rows if pk not in self._seen and seq > told.get(session, 0)}
         settled = timezone.now() - LATE_COMMIT
         if connection.vendor == "sqlite":
             self._floor = rows[-1][0] if rows else self._floor
         else:
-            self._floor = max((pk for pk, _, at in rows if at < settled), default=self._floor)
-            self._seen = dict.fromkeys(pk for pk, _, _ in rows if pk > self._floor)
+            self._floor = max((pk for pk, _, at, _ in rows if at < settled), default=self._floor)
+            self._seen = dict.fromkeys(pk for pk, *_ in rows if pk > self._floor)
         return fresh
 
 
@@ -207,9 +225,9 @@ def wake(session_pk: int) -> None:
         hub.announce(session_pk)
 
 
-def nudge() -> None:
-    """Makes every hub of this process look at the event table now."""
+def tell(session_pk: int, seq: int) -> None:
+    """Wakes those who watch this session here: this event is committed, and all before it. Safe from any thread."""
     with _lock:
         hubs = list(_hubs.values())
     for hub in hubs:
-        hub.nudge()
+        hub.tell(session_pk, seq)

@@ -94,12 +94,14 @@ def _meant(session: Session, to: Addressed) -> Suggestion | None:
         if named is None or not to.fits(named):
             raise StaleStep(f"Suggestion {to.n} of this session is not what you describe.")
         return named
-    if current := _in_state.get(session.pk, Suggestion.Status.OPEN):
+    last = _last.get(session.pk)
+    if last is None:
+        return None
+    if current := last if last.is_open else _in_state.get(session.pk, Suggestion.Status.OPEN):
         if not to.fits(current):
             raise StaleStep(f"Step {current.step_index} ({current.node_id}) is the one that waits for a decision.")
         return current
-    last = _last.get(session.pk)
-    if last is None or last.status != Suggestion.Status.DECIDED or not to.fits(last):
+    if last.status != Suggestion.Status.DECIDED or not to.fits(last):
         return None
     # Once the session has ended, an answer that names nothing cannot be a second answer to the last step.
     return last if session.is_ongoing or to.names_anything else None

@@ -117,7 +117,7 @@ def _keep(record: SessionRecord) -> tuple[str, ...]:
         signals.session_closed.send(sender=Session, session=session)
     # What follows from its decisions may have been written down as news of today.
     Session.objects.filter(pk=session.pk).update(updated_at=record.updated_at)
-    after_commit(events.wake_up, session.pk)
+    after_commit(events.wake_up, session.pk, session.last_seq)
     return remarks
 
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count
 from django.template.loader import render_to_string
 
-from .. import roles
+from .. import roles, rows
 from ..actions.secrecy import masked_action, secret_names
 from ..models import Decision, Session, SessionEvent, StepVersion, Suggestion
 from ..recordings import mask
@@ -22,6 +22,8 @@ from .changes import changes_in
 from .picture import picture_of
 from .situation import done_in_words, situation_of
 from .timeline import line_of
+
+_last_suggestion = rows.Read(Suggestion.objects.select_related("step_version", "decision"), "session_id", last="n")
 
 FRAGMENTS = ("top", "status", "picture", "proposal", "steps", "stats", "timeline", "record")
 TIMELINE_LENGTH = 50
@@ -67,7 +69,7 @@ def panel_context(
     message: str = "",
 ) -> dict[str, Any]:
     """All that the panel's template shows. `typed` keeps what a person sent that could not be taken."""
-    suggestion = session.suggestions.select_related("step_version", "decision").order_by("-n").first()
+    suggestion = _last_suggestion.get(session.pk)
     if suggestion is not None:
         suggestion.session = session
     ended = None if session.is_ongoing else session.events.filter(type__in=ENDING).last()
@@ -228,6 +230,16 @@ def read_session(**lookup: Any) -> Session:
     return Session.objects.select_related("workflow").get(**lookup)
 
 
+_session = rows.Read(Session.objects.select_related("workflow"), "pk")
+_version_of = rows.Read(Session.objects.only("session_id", "last_seq"), "pk")
+
+
+def _found(session: Session | None) -> Session:
+    if session is None:
+        raise Session.DoesNotExist
+    return session
+
+
 class FragmentCache:
     """The rendered panels of this process. Every change of a session writes an event, so its number is the version."""
 
@@ -239,8 +251,8 @@ class FragmentCache:
 
     def fragments(self, session_pk: int, reader: Reader, watchers: Sequence[str]) -> dict[str, str]:
         """Raises `Session.DoesNotExist`."""
-        session_id, last_seq = Session.objects.values_list("session_id", "last_seq").get(pk=session_pk)
-        key = (session_id, last_seq, reader)
+        current = _found(_version_of.get(session_pk))
+        key = (current.session_id, current.last_seq, reader)
         kept = self._look_up(key)
         if kept is None:
             with self._lock:
@@ -260,7 +272,7 @@ class FragmentCache:
 
     def _render(self, session_pk: int, key: tuple[Any, ...]) -> tuple[dict[str, Any], dict[str, str]]:
         _, last_seq, reader = key
-        session = read_session(pk=session_pk)
+        session = _found(_session.get(session_pk))
         context = panel_context(session, reader)
         rendered = context, render_fragments(context)
         with self._lock:

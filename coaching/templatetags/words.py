@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from uuid import uuid4
 
 from django import template
@@ -46,6 +47,14 @@ def moment(at: datetime | None, kind: str = "full") -> SafeString | str:
         f"{at:%Y-%m-%d %H:%M:%S}",
         shown,
     )
+
+
+@register.simple_tag
+@lru_cache(maxsize=2048)
+def timeline_line(line: timeline.Line) -> SafeString:
+    """One line of a timeline. Of the many that a panel shows one is new."""
+    tone = format_html(' class="{}-text"', line.tone) if line.tone else ""
+    return format_html("<li{}>{} {}</li>", tone, moment(line.at, "clock"), line.words)
 
 
 _THEN = {"reject": "then rejected", "skip": "then skipped", "pause": "then the session is paused"}

@@ -208,7 +208,7 @@ async def test_a_database_that_cannot_be_read_is_asked_again(
 
 def test_a_nudge_without_anybody_waiting_is_no_error(session: Session, coach: User) -> None:
     pause_session(session, by=coach)
-    hub.nudge()
+    hub.tell(session.pk, session.last_seq)
 
 
 async def test_a_hub_belongs_to_its_loop() -> None:
