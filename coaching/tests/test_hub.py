@@ -107,6 +107,40 @@ async def test_a_row_of_another_process_wakes_within_a_second(
             assert loop.time() - committed < 1
 
 
+async def test_what_was_told_here_is_not_told_again_and_hides_nothing_of_others(
+    session: Session, coach: User, another_process: Callable[[str], None]
+) -> None:
+    with hub.current().subscribe(session.pk) as news:
+        await settled(news)
+        with transaction_told_late() as let_it_be_told:
+            await pause(session, by=coach)
+            # The table was looked at before anybody told of it: both wake.
+            assert await news.wait(PATIENCE)
+            let_it_be_told()
+            assert await news.wait(PATIENCE)
+        await resume(session, by=coach)
+        assert await news.wait(PATIENCE)
+        assert not await news.wait(3 * hub.POLL_SECONDS)
+        await asyncio.to_thread(another_process, "pause")
+        assert await news.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def transaction_told_late() -> Iterator[Callable[[], None]]:
+    """What is committed inside is told of when the caller says so."""
+    original, late = hub.tell, list[tuple[int, int]]()
+
+    def tell() -> None:
+        for each in late:
+            original(*each)
+
+    hub.tell = lambda session_pk, seq: late.append((session_pk, seq))
+    try:
+        yield tell
+    finally:
+        hub.tell = original
+
+
 async def test_only_who_watches_the_session_is_woken(session: Session, external_session: Session, coach: User) -> None:
     mine, other, everything = session.pk, external_session.pk, None
     with (
