@@ -13,9 +13,9 @@ from channels.auth import AuthMiddlewareStack, get_user
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import User
-from knox.auth import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
+from .api.authentication import TokenAuthentication
 from .asgi import Application, Receive, Send
 from .own_pages import OwnPagesOnly
 from .unavailable import why_unavailable

@@ -10,9 +10,9 @@ from typing import ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
-from knox.auth import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
+from ..api.authentication import TokenAuthentication
 from ..roles import DECIDE
 from .errors import ToolError
 
