@@ -12,8 +12,10 @@ from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_sav
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from . import acting
 from .actions.audit import What, note
 from .client_address import of_request
+from .guessing import failed_sign_in
 
 #: What of an account is worth an entry; the last login is not.
 _FIELDS = ("username", "password", "is_active", "is_staff", "is_superuser", "email")
@@ -38,6 +40,7 @@ def _sign_in_failed(credentials: dict[str, Any], **_more: Any) -> None:
     name = str(credentials.get("username") or "")
     known = User.objects.filter(username=name).exists()
     note(What.SIGN_IN_FAILED, name if known else UNKNOWN, by="")
+    failed_sign_in(acting.address())
 
 
 @receiver(user_locked_out)

@@ -120,6 +120,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "coaching.pages.acting.ActingMiddleware",
+    "coaching.pages.signing_in.FewGuesses",
     # Everything asks for a login unless its view says otherwise.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -242,6 +243,8 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+# Or whoever goes on guessing keeps a person out for ever, and the row of their guesses grows with each.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_CLIENT_IP_CALLABLE = "coaching.client_address.of_request"
 AXES_LOCKOUT_TEMPLATE = "registration/locked_out.html"
 LOGIN_URL = "login"
@@ -273,6 +276,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_QUESTION_BYTES
 COACHSITE_API_RATE = _number("COACHSITE_API_RATE", default=6000)
 # Wrong tokens in five minutes from one address, before the answer is 429; 0 for any number.
 COACHSITE_WRONG_TOKENS = _number("COACHSITE_WRONG_TOKENS", default=30)
+# Wrong passwords in five minutes from one address, whatever the names, before none is looked at; 0 for any number.
+COACHSITE_WRONG_PASSWORDS = _number("COACHSITE_WRONG_PASSWORDS", default=100)
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -1,15 +1,19 @@
-"""Guessing tokens: who sends too many wrong ones is told to wait, at every door, and nobody else is."""
+"""Guessing tokens and passwords: who sends too many wrong ones is told to wait, at every door, and nobody else is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 from asgiref.sync import sync_to_async
+from axes.models import AccessAttempt
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.http import HttpRequest
-from django.test import RequestFactory
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from django.test.utils import override_settings
 from knox.models import AuthToken
 from pytest_django.asserts import assertNumQueries
 from pytest_django.fixtures import Settings
@@ -17,6 +21,7 @@ from rest_framework.test import APIClient
 
 from coaching import client_address, consumers, guessing
 from coaching.models import AuditEntry, Session
+from conftest import PASSWORD
 
 from .test_mcp_door import Exchange, base, call
 from .test_sockets import closed, socket
@@ -28,6 +33,9 @@ HERE, THERE = "203.0.113.1", "203.0.113.2"
 @pytest.fixture(autouse=True)
 def few(settings: Settings) -> Iterator[None]:
     settings.COACHSITE_WRONG_TOKENS = 3
+    settings.COACHSITE_WRONG_PASSWORDS = 5
+    # What is under test is what surrounds the look at a password, which takes long on purpose.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cache.clear()
     yield
     cache.clear()
@@ -58,8 +66,6 @@ class TestOverTheApi:
         assert api(viewer).get(STATISTICS, REMOTE_ADDR=HERE).status_code == 200
 
     def test_malformed_ones_and_expired_ones_count(self, viewer: User) -> None:
-        from datetime import timedelta  # noqa: PLC0415
-
         stored, text = AuthToken.objects.create(viewer)
         AuthToken.objects.filter(pk=stored.pk).update(expiry=stored.created - timedelta(days=1))
         assert guess(HERE, f"Token {text}") == 401
@@ -106,6 +112,72 @@ class TestAtTheOtherDoors:
             async with socket(path, headers) as communicator:
                 codes.append(await closed(communicator))
         assert codes == [consumers.NO_LOGIN] * 3 + [consumers.TOO_MANY]
+
+
+def sign_in_as(name: str, password: str, address: str, path: str = "/login/") -> HttpResponse:
+    answer: Any = Client().post(path, {"username": name, "password": password}, REMOTE_ADDR=address)
+    return cast("HttpResponse", answer)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("coach")
+class TestPasswords:
+    def test_many_names_from_one_address_are_told_to_wait_at_both_doors(self) -> None:
+        assert {sign_in_as(f"name {n}", "wrong", HERE).status_code for n in range(5)} == {200}
+        for path in ("/login/", "/admin/login/"):
+            answer = sign_in_as("another", "wrong", HERE, path)
+            assert answer.status_code == 429
+            assert 1 <= int(answer["Retry-After"]) <= guessing.WINDOW_SECONDS
+            assert "network address" in answer.content.decode()
+        # Nothing is looked at any more, or the right one could be told from the wrong ones.
+        assert sign_in_as("carl", PASSWORD, HERE).status_code == 429
+        assert sign_in_as("carl", PASSWORD, THERE).status_code == 302
+
+    def test_what_anybody_can_write_down_is_bounded(self) -> None:
+        for n in range(20):
+            sign_in_as(f"name {n}", "wrong", HERE)
+        assert AuditEntry.objects.filter(what="sign_in_failed").count() == 5
+        (told,) = AuditEntry.objects.filter(what="locked_out")
+        assert (told.about, told.details) == (HERE, {"in_seconds": 300, "wrong": 5})
+        assert AccessAttempt.objects.count() == 5
+
+    def test_addresses_of_one_network_are_one(self) -> None:
+        for n in range(5):
+            sign_in_as(f"name {n}", "wrong", f"2001:db8:0:1::{n}")
+        assert sign_in_as("x", "wrong", "2001:db8:0:1:ffff::1").status_code == 429
+        assert sign_in_as("x", "wrong", "2001:db8:0:2::1").status_code == 200
+
+    def test_who_is_signed_in_goes_on(self, coach: User, sign_in: Callable[[User], Client]) -> None:
+        client = sign_in(coach)
+        for n in range(6):
+            sign_in_as(f"name {n}", "wrong", HERE)
+        assert client.get("/", REMOTE_ADDR=HERE).status_code == 200
+
+    def test_a_locked_name_opens_by_itself_however_often_it_is_tried(self, settings: Settings) -> None:
+        settings.COACHSITE_WRONG_PASSWORDS = 0
+        settings.AXES_FAILURE_LIMIT = 3
+        assert [sign_in_as("carl", "wrong", HERE).status_code for _ in range(6)] == [200, 200, 429, 429, 429, 429]
+        (attempt,) = AccessAttempt.objects.all()
+        assert attempt.failures_since_start == 3
+        AccessAttempt.objects.update(attempt_time=attempt.attempt_time - timedelta(minutes=16))
+        assert sign_in_as("carl", PASSWORD, HERE).status_code == 302
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("coach")
+class TestWithoutACache:
+    """Redis is gone: a wrong token is still a wrong token, and who has the right password comes in."""
+
+    @pytest.fixture(autouse=True)
+    def gone(self) -> Iterator[None]:
+        backend = "django.core.cache.backends.redis.RedisCache"
+        with override_settings(CACHES={"default": {"BACKEND": backend, "LOCATION": "redis://127.0.0.1:1/0"}}):
+            yield
+
+    def test_it_goes_on(self) -> None:
+        assert [guess(HERE) for _ in range(5)] == [401] * 5
+        assert sign_in_as("carl", "wrong", HERE).status_code == 200
+        assert sign_in_as("carl", PASSWORD, HERE).status_code == 302
 
 
 class TestWhereItComesFrom:

@@ -102,6 +102,7 @@ def test_on_plain_http_it_stays_usable(tmp_path: Path) -> None:
         ("COACHSITE_PROXIES", "-1", "must be a whole number"),
         ("SECRET_KEY_FALLBACKS", "short", "at least 32 characters"),
         ("COACHSITE_WRONG_TOKENS", "many", "must be a whole number"),
+        ("COACHSITE_WRONG_PASSWORDS", "many", "must be a whole number"),
     ],
 )
 def test_what_makes_no_sense_stops_the_start(tmp_path: Path, name: str, value: str, words: str) -> None:
