@@ -446,7 +446,7 @@ class SessionEventAdmin(LookOnly, ModelAdmin):
 
 
 # At the end: it takes the helpers from here.
-from . import admin_audit, admin_packs, admin_webhooks  # noqa: E402, F401
+from . import admin_audit, admin_deleting, admin_packs, admin_webhooks  # noqa: E402, F401
 
 
 @admin.register(GivenAnswer)

@@ -149,6 +149,22 @@ class TestWhatIsWrittenDown:
         assert {"what_was": "taken", "of": ["coach"], "reverse": False} in given
         assert ("olga", "admin_changed", "user carl") in lines("admin_changed")
 
+    def test_several_deleted_at_once_are_several(self, owner: User, sign_in: SignIn) -> None:
+        """Of which Django's own log tells nobody."""
+        User.objects.filter(pk=owner.pk).update(is_superuser=True, is_staff=True)
+        doomed = [Group.objects.create(name=name) for name in ("first", "second")]
+        pressed = {"action": "delete_selected", "_selected_action": [group.pk for group in doomed]}
+        client = sign_in(User.objects.get(pk=owner.pk))
+        assert client.post("/admin/auth/group/", pressed).status_code == 200
+        assert not lines("admin_changed")
+        assert client.post("/admin/auth/group/", pressed | {"post": "yes"}).status_code == 302
+        assert not Group.objects.filter(name__in=("first", "second")).exists()
+        assert sorted(lines("admin_changed")) == [
+            ("olga", "admin_changed", "group first"),
+            ("olga", "admin_changed", "group second"),
+        ]
+        assert latest("admin_changed").details == {"how": "Deletion"}
+
     def test_a_new_password_without_the_password(self, coach: User) -> None:
         coach.set_password("something entirely new")
         coach.save()
