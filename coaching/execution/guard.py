@@ -28,10 +28,18 @@ from .urls import (
 ASK_AN_OWNER = "an owner may allow it, on the page of the workflow"
 #: What a tab may show that came from no server.
 _EMPTY = ("about:", "chrome-error:", "blob:", "data:")
+#: An IPv4 address inside an IPv6 one: as such, and as gateways translate it.
+_CARRIERS = ("[::ffff:", "[64:ff9b::")
 #: Spellings of private addresses for Chromium's resolver, as in `RESOLVER_RULES`.
 _PRIVATE_PATTERNS = (
-    "localhost", "*.localhost", "127.*", "0.*", "10.*", "192.168.*", *(f"172.{part}.*" for part in range(16, 32)),
-    "[::1]*", "[::]*", "[fc*", "[fd*", "[::ffff:7f*", "[::ffff:a??:*", "[::ffff:c0a8:*",
+    # With a dot at its end it is the same name, and another pattern.
+    "localhost", "localhost.", "*.localhost", "*.localhost.",
+    "127.*", "0.*", "10.*", "192.168.*", *(f"172.{part}.*" for part in range(16, 32)),
+    *(f"100.{part}.*" for part in range(64, 128)), "198.18.*", "198.19.*",
+    "[::1]*", "[::]*", "[fc*", "[fd*", "[fe8*", "[fe9*", "[fea*", "[feb*", "[fec*",
+    # The same in IPv6, as Chromium writes it: 0.*, 127.*, 10.*, 172.16.*, 192.168.*, 100.64.*, 198.18.*
+    *(f"{carrier}{part}:*" for carrier in _CARRIERS
+      for part in ("?", "??", "7f??", "a??", "ac1?", "c0a8", "644?", "645?", "646?", "647?", "c612", "c613")),
 )  # fmt: skip
 
 
@@ -160,14 +168,19 @@ class Guard:
     def clear_strayed(self, pages: Iterable[Page]) -> None:
         """Empties tabs that have gone elsewhere while nobody looked on."""
         for page in pages:
-            url = page.url
-            if url.startswith(_EMPTY):
-                continue
-            try:
-                self.check(url)
-            except ForbiddenUrl as error:
-                self.refused.append(str(error))
+            if self.has_strayed(page.url):
                 page.goto("about:blank")
+
+    def has_strayed(self, url: str) -> bool:
+        """Whether a tab that shows `url` is to be emptied; then it is told."""
+        if url.startswith(_EMPTY):
+            return False
+        try:
+            self.check(url)
+        except ForbiddenUrl as error:
+            self.refused.append(str(error))
+            return True
+        return False
 
 
 def as_entry(host: str, port: int) -> str:

@@ -66,6 +66,8 @@ class Tabs:
         self.remarks: list[str] = []
         #: Whether the main tab has crashed during this attachment.
         self.crashed = False
+        #: Where the tabs may go; None where nobody has said.
+        self.guard: Guard | None = None
         #: Whether the main tab that an earlier attachment has left had crashed, and is another one now.
         self.lost_main = bool(self.state.pop("crashed", False))
         for page in self._context.pages:
@@ -73,9 +75,8 @@ class Tabs:
         self._context.on("page", self._watch_new)
         if self.lost_main:
             self._leave_crashed_tab()
-        #: Where the tabs may go; None where nobody has said.
-        self.guard = None if allowed is None else Guard(allowed, closed_ports=self.closed_ports())
-        if self.guard:
+        if allowed is not None:
+            self.guard = Guard(allowed, closed_ports=self.closed_ports())
             self.guard.watch(self._browser)
             self.guard.clear_strayed(self.open_pages())
         self.main = self._find_main()
@@ -131,6 +132,7 @@ class Tabs:
     def _watch(self, page: Page) -> None:
         page.on("crash", self._note_crash)
         page.on("download", self._refuse_download)
+        page.on("framenavigated", self._empty_if_strayed)
 
     def _watch_new(self, page: Page) -> None:
         self._watch(page)
@@ -149,6 +151,13 @@ class Tabs:
         self.remark(f"The page offered “{download.suggested_filename[:100]}” for download; it was not kept.")
         with contextlib.suppress(PlaywrightError):  # it may be through
             download.cancel()
+
+    def _empty_if_strayed(self, frame: Frame) -> None:
+        """Of a page that Chromium has loaded in advance (speculation rules) no request is seen when it is shown."""
+        if self.guard is None or frame.parent_frame is not None or not self.guard.has_strayed(frame.url):
+            return
+        with contextlib.suppress(PlaywrightError):  # it may have closed itself
+            self.cdp(frame.page).send("Page.navigate", {"url": "about:blank"})
 
     def remark(self, words: str) -> None:
         if words not in self.remarks:

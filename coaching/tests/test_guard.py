@@ -20,7 +20,7 @@ from coaching.actions.workflow_changes import change_workflow
 from coaching.actions.workflows import create_workflow
 from coaching.exceptions import InvalidInput
 from coaching.execution.browser import SessionBrowser, attach, default_thread
-from coaching.execution.chromium import find_chromium, stop_chromium
+from coaching.execution.chromium import FLAGS, find_chromium, stop_chromium
 from coaching.execution.destinations import destinations_of
 from coaching.execution.guard import Guard, Places, resolver_rules
 from coaching.execution.urls import RESOLVER_RULES, ForbiddenUrl, IPAddress, addresses_of, host_and_port
@@ -119,7 +119,8 @@ class TestRules:
     def test_a_browser_of_public_sites_resolves_nothing_private(self) -> None:
         strict = resolver_rules(["public.example:443"])
         assert strict.startswith(RESOLVER_RULES)
-        assert "MAP 10.* ~NOTFOUND" in strict
+        for pattern in ("10.*", "localhost.", "100.64.*", "[::ffff:ac1?:*", "[64:ff9b::a??:*"):
+            assert f"MAP {pattern} ~NOTFOUND" in strict
         for intranet in (["app.corp:80"], ["127.0.0.1:8000"], ["public.example", "*.corp"], None):
             assert resolver_rules(intranet) == RESOLVER_RULES
 
@@ -305,6 +306,39 @@ class TestInTheBrowser:
             lambda: " ".join(page.content() for page in browser._tabs.open_pages())
         )
 
+    @pytest.mark.parametrize("how", ["prefetch", "prerender"])
+    def test_nor_what_a_page_has_loaded_in_advance(
+        self, browser: SessionBrowser, site: Site, elsewhere: Site, how: str
+    ) -> None:
+        """Chromium shows it without asking for it again."""
+        there = f"{elsewhere.origin.replace('127.0.0.1', 'localhost')}/link"
+        rules = f'{{"{how}": [{{"source": "list", "urls": ["{there}"], "eagerness": "immediate"}}]}}'
+        site.pages["/"] = f"<script type=speculationrules>{rules}</script><a href={there}>Go</a>"
+        go(browser, f"{site.origin}/")
+        default_thread().run(lambda: browser._tabs.pause(1000))
+        assert elsewhere.visits, "nothing was loaded in advance: this shows nothing"
+        done = click(browser, "Go")
+        default_thread().run(lambda: browser._tabs.pause(300))
+        assert "may visit" in f"{done.reason} {browser.refused()}"
+        assert browser.url == "about:blank"
+
+    def test_what_comes_from_outside_loads_nothing_from_inside(
+        self, site: Site, elsewhere: Site, profile: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By a name that leads there, too, which no pattern holds back: Chromium tells where an answer comes from."""
+        outside = f"--ip-address-space-overrides={site.origin.removeprefix('http://')}=public"
+        monkeypatch.setattr("coaching.execution.chromium.FLAGS", (*FLAGS, outside))
+        there = elsewhere.origin.replace("127.0.0.1", "localhost")
+        site.pages["/"] = (
+            f"<img src={there}/><script src={there}/></script><iframe src={there}/></iframe><link rel=stylesheet href={there}/>"
+            f"<script>fetch('{there}/', {{mode: 'no-cors'}}); navigator.sendBeacon('{there}/', 'x');"
+            f"new WebSocket('{there}/'.replace('http', 'ws'))</script>"
+        )
+        with opened(site, profile) as browser:
+            assert go(browser, f"{site.origin}/").ok
+            default_thread().run(lambda: browser._tabs.pause(1000))
+        assert not elsewhere.visits
+
     def test_a_private_frame_stays_empty_and_is_no_trouble(
         self, browser: SessionBrowser, site: Site, elsewhere: Site
     ) -> None:
@@ -343,7 +377,8 @@ class TestInTheBrowser:
                 return "loaded"
 
             assert "Failed to fetch" in default_thread().run(load)
-            for host in ("localhost", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0", "a.localhost"):
+            for host in ("localhost", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0", "a.localhost", "localhost.",
+                         "a.localhost.", "[::ffff:0.0.0.0]", "2130706433"):  # fmt: skip
                 port = elsewhere.origin.rpartition(":")[2]
                 default_thread().run(
                     lambda url: browser._tabs.main.evaluate(
