@@ -12,6 +12,8 @@ from ..secrets import decrypt, encrypt
 from .naming import free_name
 from .secrecy import masked_action
 
+SCRIPT = "In a session with secrets an expression stays as the recording has it: an owner may change the step."
+
 
 def describe_correction(suggestion: Suggestion, correction: Mapping[str, Any] | None) -> str:
     """What was decided on, in words: the corrected action, else the suggested one."""
@@ -47,10 +49,13 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
         raise InvalidInput(f"This correction is not a valid action: {error}", field="correction") from None
     if types_a_secret(correction) and correction.get("value") and not names_in(correction["value"]):
         correction["value"] = _new_secret("typed_secret", correction["value"], secrets, fresh)
-    if _moves_a_secret(correction, suggestion.action, {*secrets, *fresh}):
+    if _moves_a_secret(correction, suggestion.action, {*secrets, *fresh}, fresh=fresh):
         raise InvalidInput(
-            "A secret can only be typed into a field, or stay where the recording has it.", field="correction"
+            "A secret can only be typed by a step that types it already, or stay where the recording has it.",
+            field="correction",
         )
+    if (secrets or fresh) and _brings_a_script(correction, suggestion.action):
+        raise InvalidInput(SCRIPT, field="correction")
     if unknown := sorted(names_in(correction) - set(session.variables) - set(fresh)):
         raise InvalidInput(f"There is no variable “{unknown[0]}” in this session.", field="correction")
     if fresh:
@@ -75,17 +80,36 @@ def why_not_to_perform(
         return f"it is not a valid action: {error}"
     if _moves_a_secret(valid, original, secrets):
         return "it would move a secret to where the recording has none."
+    if secrets and _brings_a_script(valid, original):
+        return SCRIPT
     if unknown := sorted(names_in(valid) - set(variables)):
         return f"there is no variable “{unknown[0]}” in this session."
     return ""
 
 
-def _moves_a_secret(correction: Mapping[str, Any], suggested: Mapping[str, Any], secrets: Collection[str]) -> bool:
-    """Whether a secret would go where it was not: into an address or a script it could be sent anywhere."""
-    # Typed into a field, or looked for on the page, it stays where it is.
-    harmless = {"selectors", "value"} if correction["type"] == "change" else {"selectors"}
-    elsewhere = {key: value for key, value in correction.items() if key not in harmless}
-    return any(names_in(value) & set(secrets) and value != suggested.get(key) for key, value in elsewhere.items())
+def _moves_a_secret(
+    correction: Mapping[str, Any],
+    suggested: Mapping[str, Any],
+    secrets: Collection[str],
+    *,
+    fresh: Collection[str] = (),
+) -> bool:
+    """Whether a secret would go where it was not: into an address or a script it could be sent anywhere, and a field
+    that was not for it may show or store it. Those that came with the correction (`fresh`) may be typed anywhere.
+    """
+    typed = {*fresh, *(names_in(suggested.get("value")) if suggested.get("type") == "change" else ())}
+    for key, value in correction.items():
+        found = names_in(value) & set(secrets)
+        # Looked for on the page, it stays where it is; and so it does in the step that types it.
+        stays = key == "selectors" or (key == "value" and correction["type"] == "change" and found <= typed)
+        if found and not stays and value != suggested.get(key):
+            return True
+    return False
+
+
+def _brings_a_script(correction: Mapping[str, Any], suggested: Mapping[str, Any]) -> bool:
+    """Whether it runs a script of its own in the page, which could read a secret there and say it in other words."""
+    return correction.get("expression") not in {None, suggested.get("expression")}
 
 
 def _take_new_secrets(given: Any, stored: Any, secrets: Mapping[str, str], fresh: dict[str, str]) -> Any:

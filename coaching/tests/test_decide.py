@@ -350,5 +350,34 @@ def test_a_correction_cannot_carry_a_secret_away(
     session.variables |= {"password": "***"}
     session.encrypted_secrets = encrypt({"password": "Sup3rSecret!"})
     session.save()
-    with pytest.raises(InvalidInput, match="only be typed into a field"):
+    with pytest.raises(InvalidInput, match="only be typed by a step that types it"):
         decide(suggestion, Answer(decision="correct", correction=correction), by=coach)
+
+
+def test_a_secret_is_typed_by_the_step_that_types_it_alone(suggestion: Suggestion, coach: User) -> None:
+    session = suggestion.session
+    session.variables |= {"password": "***"}
+    session.encrypted_secrets = encrypt({"password": "Sup3rSecret!"})
+    session.save()
+    comment = {"type": "change", "selectors": [["aria/Comment"]], "value": "is {{ password }}"}
+    with pytest.raises(InvalidInput, match="only be typed by a step that types it"):
+        decide(suggestion, Answer(decision="correct", correction=comment), by=coach)
+    Suggestion.objects.filter(pk=suggestion.pk).update(action={**PASSWORD_STEP, "value": "{{ password }}"})
+    suggestion.refresh_from_db()
+    moved = PASSWORD_STEP | {"selectors": [["#password-of-the-new-form"]], "value": "{{ password }}"}
+    assert decide(suggestion, Answer(decision="correct", correction=moved), by=coach).correction == moved
+
+
+def test_where_there_are_secrets_no_coach_writes_a_script(suggestion: Suggestion, coach: User) -> None:
+    """It could read the field, and say what is there letter by letter in the title."""
+    session = suggestion.session
+    session.variables |= {"password": "***"}
+    session.encrypted_secrets = encrypt({"password": "Sup3rSecret!"})
+    session.save()
+    read = "document.title = [...document.querySelector('[type=password]').value].join(' ')"
+    with pytest.raises(InvalidInput, match="an expression stays as the recording has it"):
+        decide(
+            suggestion,
+            Answer(decision="correct", correction={"type": "waitForExpression", "expression": read}),
+            by=coach,
+        )

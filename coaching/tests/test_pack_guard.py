@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 
 from coaching.actions.backtests import run_backtest, start_backtest
 from coaching.actions.correction_packs import create_pack, export, publish, submit
+from coaching.actions.corrections import why_not_to_perform
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.pack_items import edit_entry
 from coaching.actions.sessions import start_session
@@ -80,6 +81,20 @@ def test_a_secret_stays_where_the_recording_has_it(
     planned = plan(again, page_url="")
     assert "would move a secret" in planned.packs.trouble
     assert planned.action == opened.action
+
+
+@pytest.mark.parametrize(
+    ("made", "secrets", "words"),
+    [
+        ({"type": "waitForExpression", "expression": "steal()"}, {"password"}, "an expression stays"),
+        ({"type": "waitForExpression", "expression": "ready"}, {"password"}, ""),
+        ({"type": "waitForExpression", "expression": "other"}, set(), ""),
+    ],
+)
+def test_a_pack_brings_no_script_to_where_secrets_are(made: dict[str, Any], secrets: set[str], words: str) -> None:
+    recorded = {"type": "waitForExpression", "expression": "ready"}
+    why = why_not_to_perform(made, recorded, variables=secrets, secrets=secrets)
+    assert (words in why) if words else not why
 
 
 def test_pictures_travel_only_where_they_are_asked_for(
