@@ -494,7 +494,7 @@ def test_an_outcome_that_comes_with_its_decision_follows_the_level_that_it_led_t
         )  # fmt: skip
     step = Step.objects.get(node_id="n")
     assert step.level == Level.AUTO
-    facts: list[Any] = list(Decision.objects.order_by("pk").values_list("fact", "outcome_fact"))
+    facts: Any = Decision.objects.order_by("pk").values_list("fact", "outcome_fact")
     promoted = step.level_changes.get(to_level=Level.AUTO).fact
     assert facts[0][0] < facts[0][1] < facts[1][0] < promoted < facts[1][1] < facts[2][0] < facts[2][1]
     assert StepTally.objects.get(step=step).execution_score == (0 if success else 18)
