@@ -31,6 +31,7 @@ from django.http.response import HttpResponse
 from django.urls import set_script_prefix
 from django.utils.module_loading import import_string
 
+from coaching.api.authentication import reading_each_token_once
 from coaching.asgi import Application, Message, Receive, Send
 
 from .sqlite.base import DatabaseWrapper
@@ -131,7 +132,11 @@ class Together:
     def _keep(self, batch: list[_Asked]) -> list[_Answer]:
         signals.request_started.send(sender=TokenHandler)
         try:
-            with cast("DatabaseWrapper", connection).waiting_at_most(PATIENCE), transaction.atomic():
+            with (
+                cast("DatabaseWrapper", connection).waiting_at_most(PATIENCE),
+                transaction.atomic(),
+                reading_each_token_once(),
+            ):
                 return [self._one(asked) for asked in batch]
         finally:
             signals.request_finished.send(sender=TokenHandler)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from django.utils import timezone
@@ -39,10 +42,44 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
             raise AuthenticationFailed("Invalid token.")
         # One statement for what is right; knox looks for all outdated tokens of the user each time. What is not right
         # is refused, and what has expired removed, in its way.
-        found = _token.get(hash_token(token.decode()))
+        found = _known(hash_token(token.decode()))
         if found and found.user.is_active and (found.expiry is None or found.expiry > timezone.now()):
-            return with_permissions(found.user), found
+            return found.user, found
         return super().authenticate_credentials(token)
+
+
+class _Here(threading.local):
+    """What this thread has read, where several requests share its transaction."""
+
+    tokens: dict[str, Any] | None = None
+
+
+_here = _Here()
+
+
+@contextlib.contextmanager
+def reading_each_token_once() -> Iterator[None]:
+    """For a transaction that keeps all other writers out: what was read in it stays true until its end.
+
+    None of the requests inside may withdraw a token, or change what a user may do.
+    """
+    _here.tokens = {}
+    try:
+        yield
+    finally:
+        _here.tokens = None
+
+
+def _known(digest: str) -> Any:
+    """The token with its user, who knows what it may do; None where there is no such token."""
+    if _here.tokens is not None and digest in _here.tokens:
+        return _here.tokens[digest]
+    found = _token.get(digest)
+    if found:
+        with_permissions(found.user)
+        if _here.tokens is not None:
+            _here.tokens[digest] = found
+    return found
 
 
 class TokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]

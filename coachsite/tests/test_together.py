@@ -164,6 +164,15 @@ def test_what_is_refused_leaves_the_others_alone(door: Door, sessions: list[Sess
     assert door.alone == []
 
 
+def test_a_token_that_was_withdrawn_is_refused_by_the_next_transaction(
+    door: Door, sessions: list[Session], token: str
+) -> None:
+    requests = [decision(session, token) for session in sessions[:2]]
+    assert [status for status, _, _ in door.ask(*requests)] == [201, 201]
+    AuthToken.objects.all().delete()
+    assert [status for status, _, _ in door.ask(*requests)] == [401, 401]
+
+
 def test_a_key_that_comes_twice_at_once_happens_once(door: Door, sessions: list[Session], token: str) -> None:
     first, second = door.ask(*[decision(sessions[0], token, idempotency_key="k-1") for _ in range(2)])
     assert (first[0], second[0]) == (201, 201)
