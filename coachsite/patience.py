@@ -19,6 +19,7 @@ from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet.tcp import Connection
 
+#: Where `coaching.feeds` looks for it in the scope; that module needs Django, which is not set up here yet.
 OUTLET = "coachsite.outlet"
 
 logger = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from coaching.actions.sessions import delete_session, pause_session, resume_sess
 from coaching.models import Session
 from coaching.pages import panel
 from coaching.routing import websocket_application
+from coachsite import patience
 
 PATIENCE = 10.0
 
@@ -102,6 +103,10 @@ def numbers(messages: list[str]) -> list[int]:
 def test_a_frame_is_what_a_client_reads(length: int) -> None:
     text = ("é" * length)[:length]
     assert read_frames(feeds.frame_of(text) + feeds.frame_of("next")) == [text, "next"]
+
+
+def test_our_server_leaves_the_outlet_where_feeds_look_for_it() -> None:
+    assert patience.OUTLET == feeds.OUTLET
 
 
 @pytest.mark.django_db(transaction=True)
