@@ -8,6 +8,10 @@ SQLITE = [
        BEGIN SELECT RAISE(ABORT, 'the audit log is only ever added to'); END""",
     """CREATE TRIGGER coaching_auditentry_delete BEFORE DELETE ON coaching_auditentry
        BEGIN SELECT RAISE(ABORT, 'the audit log is only ever added to'); END""",
+    # INSERT OR REPLACE deletes a row without telling the trigger of deletions.
+    """CREATE TRIGGER coaching_auditentry_replace BEFORE INSERT ON coaching_auditentry
+       WHEN EXISTS (SELECT 1 FROM coaching_auditentry WHERE id = NEW.id)
+       BEGIN SELECT RAISE(ABORT, 'the audit log is only ever added to'); END""",
 ]
 POSTGRESQL = [
     """CREATE FUNCTION coaching_auditentry_refuse() RETURNS trigger LANGUAGE plpgsql AS
@@ -20,6 +24,7 @@ POSTGRESQL = [
 UNDO_SQLITE = [
     "DROP TRIGGER IF EXISTS coaching_auditentry_update",
     "DROP TRIGGER IF EXISTS coaching_auditentry_delete",
+    "DROP TRIGGER IF EXISTS coaching_auditentry_replace",
 ]
 UNDO_POSTGRESQL = [
     "DROP TRIGGER IF EXISTS coaching_auditentry_update ON coaching_auditentry",

@@ -76,6 +76,11 @@ class TestItOnlyGrows:
                 changes.append("TRUNCATE coaching_auditentry")
                 made = migration.POSTGRESQL
             else:
+                columns = "id, at, actor, what, about, details, address"
+                changes.append(
+                    f"INSERT OR REPLACE INTO coaching_auditentry ({columns}) "
+                    "SELECT id, at, 'x', what, about, details, address FROM coaching_auditentry"
+                )
                 made = migration.SQLITE
             for statement in made:
                 cursor.execute(statement)
