@@ -226,9 +226,17 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 }
 
-if REDIS_URL:
-    # What is counted of callers is counted once for all web processes.
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES: dict[str, dict[str, Any]] = {
+    # What is counted of callers is counted once for all web processes. Nobody waits long for a Redis that is away.
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 1.0, "socket_connect_timeout": 1.0},
+    }
+    if REDIS_URL
+    # By default it holds 300 numbers, and forgets some of them when there are more callers.
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20_000}}
+}
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []}}
 COACHSITE_WORKER_COMMAND = ["work"]
@@ -349,8 +357,8 @@ if COACHSITE_HTTPS:
     # With this prefix browsers take the cookie from this very host alone, never from a neighbour of its domain.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
     SECURE_SSL_REDIRECT = True
-    # Asked by a load balancer or a supervisor on this machine.
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    # Asked by a load balancer, a supervisor or a Prometheus on this machine.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
     if COACHSITE_PROXIES:
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     # An hour at first: raise it to a year (31536000) once all works, for browsers do not forget it before.

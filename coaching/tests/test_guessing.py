@@ -71,6 +71,12 @@ class TestOverTheApi:
         assert guess(HERE, f"Token {text}") == 401
         assert [guess(HERE, header) for header in ("Token", "Token a b", "Token ÿ")] == [401, 401, 429]
 
+    def test_many_others_make_nobody_forgotten(self) -> None:
+        assert [guess(HERE) for _ in range(4)][-1] == 429
+        for n in range(400):
+            guessing.failed(f"198.51.{n // 250}.{n % 250}")
+        assert guess(HERE) == 429
+
     def test_without_any_token_it_is_no_guess(self) -> None:
         answers = {APIClient().get(STATISTICS, REMOTE_ADDR=HERE).status_code for _ in range(6)}
         assert answers == {401}

@@ -31,6 +31,7 @@ def said(answer):
 print(json.dumps({
     "plain": said(client.get("/login/")),
     "health": said(client.get("/healthz")),
+    "metrics": said(client.get("/metrics", headers={"x-forwarded-for": "203.0.113.1"})),
     "forwarded": said(client.get("/login/", headers={"x-forwarded-proto": "https"})),
 }))
 """
@@ -70,6 +71,8 @@ def test_behind_https(tmp_path: Path) -> None:
     assert said["plain"]["status"] == 301
     assert said["plain"]["headers"]["Location"] == "https://coach.example/login/"  # type: ignore[index]
     assert said["health"]["status"] == 200
+    # Led nowhere: a program on this machine asks by http, and this one is refused because it came from elsewhere.
+    assert said["metrics"]["status"] == 403
     assert said["forwarded"]["status"] == 200
     headers = said["forwarded"]["headers"]
     assert headers["Strict-Transport-Security"] == "max-age=3600"  # type: ignore[index]
