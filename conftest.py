@@ -50,6 +50,8 @@ def _own_folders(settings: Settings, tmp_path: Path) -> None:
     settings.BROWSER_PROFILES = tmp_path / "browsers"
     # Slow hashing protects passwords, of which a test has none worth it.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Each client of a test has the middleware made anew, which would read every static file that there is first.
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 def _group(role: str) -> Group:

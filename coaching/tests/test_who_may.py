@@ -291,10 +291,10 @@ def address(route: str, values: dict[str, str]) -> str:
     return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: values[found[1]], path).replace("$", "")
 
 
-def asked(person: User | None, method: str, path: str, key: str) -> HttpResponseBase:
-    """The answer to a request without a body, of which nothing remains."""
-    client = Client(REMOTE_ADDR="203.0.113.9", raise_request_exception=False)
-    if person:
+def asked(client: Client, method: str, path: str, key: str) -> HttpResponseBase:
+    """The answer to a request without a body, of which nothing remains; `key` is that of who is signed in, if anybody."""
+    client.cookies.clear()
+    if key:
         client.cookies[settings.SESSION_COOKIE_NAME] = key
     with transaction.atomic():
         answer = client.generic(method, path, b"", content_type="application/x-www-form-urlencoded")
@@ -322,17 +322,15 @@ def test_who_gets_where(part: str, name: str, people: dict[str, User | None], va
         for route, methods in whole_table().items()
         if (route.startswith(ours) if ours else not route.startswith(others))
     }
-    person = people[name]
-    keys = ""
-    if person:
-        client = Client()
+    client, key = Client(REMOTE_ADDR="203.0.113.9", raise_request_exception=False), ""
+    if person := people[name]:
         client.force_login(person)
-        keys = client.cookies[settings.SESSION_COOKIE_NAME].value
+        key = client.cookies[settings.SESSION_COOKIE_NAME].value
     wrong = []
     for route, methods in routes.items():
         # The admin and the demo take any other method as one of these two.
         for method in METHODS if part in {"api", "pages"} else ("GET", "POST"):
-            answer = asked(person, method, address(route, values), keys)
+            answer = asked(client, method, address(route, values), key)
             if answer.status_code >= 500:
                 wrong.append(f"{method} {route}: {answer.status_code}")
             elif route.endswith("/history/") and answer.headers.get("Location") == "/admin/":
