@@ -392,6 +392,14 @@ MAX_BROWSERS = _number("COACHSITE_MAX_BROWSERS", default=20)
 BROWSER_MEMORY_MB = _number("COACHSITE_BROWSER_MEMORY_MB", default=2048)
 if 0 < BROWSER_MEMORY_MB < 256:
     raise ImproperlyConfigured("COACHSITE_BROWSER_MEMORY_MB must be 256 at least, or 0: an empty browser needs 200.")
+# How long a step that names no time of its own waits for its target and its outcome; and how long a page may keep its
+# browser so busy that it cannot be looked at, before the browser is closed and the coach told.
+STEP_SECONDS = _number("COACHSITE_STEP_SECONDS", default=5)
+if not 1 <= STEP_SECONDS <= 30:
+    raise ImproperlyConfigured("COACHSITE_STEP_SECONDS must be from 1 to 30.")
+PAGE_SECONDS = _number("COACHSITE_PAGE_SECONDS", default=30)
+if not 5 <= PAGE_SECONDS <= 90:
+    raise ImproperlyConfigured("COACHSITE_PAGE_SECONDS must be from 5 to 90.")
 # Longer than any call to a browser may take (120 s), so that only a dead worker loses its lease.
 LEASE_SECONDS = 180
 

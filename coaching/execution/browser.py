@@ -37,9 +37,10 @@ CRASHED = (
     "The page has crashed its tab, and a new one was opened at the last address: the page may differ from what it was. "
     "Look at the picture before you decide."
 )
-#: How long a look at the page may take, and an action beyond its own limit, before the browser counts as hanging.
+#: How long a look at the page may take before the browser counts as hanging; an action has this much more, beside its
+#: own limit, because it looks too.
 LOOK_SECONDS = 30.0
-BEYOND_LIMIT_SECONDS = 45.0
+BEYOND_LOOK_SECONDS = 15.0
 
 
 class SessionBrowser:
@@ -48,8 +49,10 @@ class SessionBrowser:
     `why_reopened` says why, for the coach, where that is known.
     """
 
-    def __init__(self, thread: BrowserThread, tabs: Tabs, *, reopened: bool, why_reopened: str = "") -> None:
-        self._thread = thread
+    def __init__(
+        self, thread: BrowserThread, tabs: Tabs, *, reopened: bool, patience: float, why_reopened: str = ""
+    ) -> None:
+        self._thread, self._patience = thread, patience
         self._generation = thread.generation
         self._tabs = tabs
         self._hangs = ""
@@ -79,7 +82,7 @@ class SessionBrowser:
 
     def locate(self, action: Mapping[str, Any], *, timeout_ms: int | None = None) -> Located:
         """Where the target of `action` is, waited for up to `timeout_ms`; raises `BrowserLost`."""
-        return self._within(_longest(action, timeout_ms), locate, self._tabs, action, timeout_ms=timeout_ms)
+        return self._within(self._longest(action, timeout_ms), locate, self._tabs, action, timeout_ms=timeout_ms)
 
     def perform(
         self, action: Mapping[str, Any], located: Located | None = None, *, timeout_ms: int | None = None
@@ -87,7 +90,7 @@ class SessionBrowser:
         """Performs `action` on what `locate` found during this attachment. A lost browser is an uncertain outcome."""
         try:
             performed = self._within(
-                _longest(action, timeout_ms), perform, self._tabs, action, located, timeout_ms=timeout_ms
+                self._longest(action, timeout_ms), perform, self._tabs, action, located, timeout_ms=timeout_ms
             )
         except BrowserLost as error:
             return Performed(ok=False, reason=str(error), uncertain=True)
@@ -101,7 +104,10 @@ class SessionBrowser:
         return self._within(LIMIT_SECONDS, function, *args, **kwargs)
 
     def _look(self, function: Callable[[], T]) -> T:
-        return self._within(LOOK_SECONDS, function)
+        return self._within(self._patience, function)
+
+    def _longest(self, action: Mapping[str, Any], timeout_ms: int | None) -> float:
+        return timeout_in(action, timeout_ms) / 1000 + self._patience + BEYOND_LOOK_SECONDS
 
     def _within(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._hangs:
@@ -127,10 +133,6 @@ class SessionBrowser:
             self._thread.run(self._tabs.close)
 
 
-def _longest(action: Mapping[str, Any], timeout_ms: int | None) -> float:
-    return timeout_in(action, timeout_ms) / 1000 + BEYOND_LIMIT_SECONDS
-
-
 @contextmanager
 def attach(
     profile: Path,
@@ -142,11 +144,13 @@ def attach(
     allowed: Collection[str] | None = None,
     most: int = 0,
     thread: BrowserThread | None = None,
+    patience: float = LOOK_SECONDS,
 ) -> Iterator[SessionBrowser]:
     """Attaches to the Chromium of `profile`, starting one at `last_url` if none is running.
 
     `allowed` are the hosts that its tabs may visit (`guard.Places`; None: any). `expected` says whether one should be
     running; `viewport` (CSS pixels) is for a new one, which is not started beside `most` others (0: any number).
+    A look at a page that takes longer than `patience` (seconds) raises `BrowserHangs`.
     Raises `ChromiumFailed`, `BrowserLost`, `NoRoom`.
     """
     thread = thread or default_thread()
@@ -165,7 +169,8 @@ def attach(
         why = why and f"{why} A new one was opened {where}. Look at the picture before you decide."
     else:
         why = CRASHED if tabs.lost_main else ""
-    browser = SessionBrowser(thread, tabs, reopened=expected and (fresh or tabs.lost_main), why_reopened=why)
+    reopened = expected and (fresh or tabs.lost_main)
+    browser = SessionBrowser(thread, tabs, reopened=reopened, why_reopened=why, patience=patience)
     try:
         yield browser
     finally:

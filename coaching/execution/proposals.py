@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from django.conf import settings
+
 from .. import evidence
 from ..actions.asking import whom_to_ask
 from ..actions.corrections import why_not_to_perform
@@ -20,7 +22,6 @@ from ..recordings import describe, fill, fill_known
 from ..recordings.variables import PLACEHOLDER
 from ..secrets import decrypt
 
-DEFAULT_TIMEOUT_MS = 5_000
 TIMEOUT_BOUNDS_MS = (1, 30_000)
 
 
@@ -41,8 +42,8 @@ def planned_step(session: Session) -> StepVersion:
 
 
 def timeout_of(action: Mapping[str, Any], session: Session) -> int:
-    """How long to wait for the target and the outcome, in ms: the step's, else the recording's, else 5 000."""
-    asked = action.get("timeout") or session.workflow.header.get("timeout") or DEFAULT_TIMEOUT_MS
+    """How long to wait for the target and the outcome, in ms: the step's, else the recording's, else the site's."""
+    asked = action.get("timeout") or session.workflow.header.get("timeout") or settings.STEP_SECONDS * 1000
     low, high = TIMEOUT_BOUNDS_MS
     return int(min(max(asked, low), high))
 

@@ -134,6 +134,7 @@ def open_browser(session: Session) -> AbstractContextManager[SessionBrowser]:
         last_url=fill_known(last.get("url"), in_addresses),
         expected=bool(last.get("url")),
         most=settings.MAX_BROWSERS,
+        patience=settings.PAGE_SECONDS,
         allowed=destinations_of(session),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -19,20 +20,26 @@ import pytest
 
 from coaching.execution.browser import BrowserHangs, BrowserLost, BrowserThread
 from coaching.execution.chromium import stop_chromium
+from coaching.execution.limits import close_because
 from coaching.tests.browser_pages import Site, own_desk, serve
 from coaching.tests.faults import Acknowledged, Program, alive, broken_site, browsers_of, every_pid, token_of
 from coaching.tests.live import LiveSite, free_port, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.live, pytest.mark.browser]
 
-MOST_BROWSERS, MOST_MEMORY = 3, 700
+MOST_BROWSERS, MOST_MEMORY, MOST_SECONDS = 3, 700, 15
 BUTTON = "<button id=go onclick='{}'>Go</button>"
 CLICK = {"type": "click", "selectors": [["aria/Go"], ["#go"]], "offsetX": 3, "offsetY": 3, "timeout": 2000}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    limits = {"COACHSITE_MAX_BROWSERS": str(MOST_BROWSERS), "COACHSITE_BROWSER_MEMORY_MB": str(MOST_MEMORY)}
+    limits = {
+        "COACHSITE_MAX_BROWSERS": str(MOST_BROWSERS),
+        "COACHSITE_BROWSER_MEMORY_MB": str(MOST_MEMORY),
+        "COACHSITE_PAGE_SECONDS": str(MOST_SECONDS),
+        "COACHSITE_STEP_SECONDS": "2",
+    }
     with broken_site(tmp_path_factory.mktemp("pages"), **limits) as running:
         yield running
 
@@ -107,12 +114,14 @@ def click(pages: Site, program: Program, name: str, body: str) -> tuple[Run, Any
     return run, run.question(after=n, seconds=120)
 
 
-def test_a_page_that_never_loads(pages: Site, program: Program) -> None:
+@pytest.mark.parametrize(("named", "seconds"), [({"timeout": 1500}, "1.5"), ({}, "2")], ids=["step", "site"])
+def test_a_page_that_never_loads(pages: Site, program: Program, named: dict[str, Any], seconds: str) -> None:
+    """It is given the time that the step names, or the site's setting."""
     pages.held["/never"] = threading.Event()
-    run = Run(program, "never", navigate(f"{pages.origin}/never", timeout=1500))
+    run = Run(program, f"never-{len(named)}", navigate(f"{pages.origin}/never", **named))
     n = run.answer()
     again = run.question(after=n)
-    assert "did not load within 1.5 seconds" in again["error"]
+    assert f"did not load within {seconds} seconds" in again["error"]
     assert (again["attempt"], again["asked_because"]) == (2, "trouble")
     pages.held["/never"].set()
     run.finish()
@@ -262,12 +271,49 @@ def test_more_sessions_than_browsers_may_run(pages: Site, program: Program, site
     until(lambda: not browsers_of(site.folder), what="all browsers to be closed")
 
 
+def test_a_page_that_hangs(pages: Site, program: Program) -> None:
+    """It may do so for as long as the setting says; then the coach sees where a new browser is."""
+    pages.pages["/busy"] = BUTTON.format("setTimeout(() => { while (true); }, 200)")
+    run = Run(program, "busy", navigate(f"{pages.origin}/busy"), CLICK, {**CLICK, "type": "hover"})
+    run.answer()
+    n = run.question(after=1)["n"]
+    run.answer()
+    again = run.question(after=n, seconds=120)
+    said = run.told()
+    # By chance it is the end of the action that does not come back, or the look after it.
+    assert re.search(f"has not answered for ({MOST_SECONDS}|{MOST_SECONDS + 15 + 2}) seconds", said), said
+    assert "A new one was opened at the last address" in said
+    assert again["screenshot_url"]
+    run.finish()
+
+
+def test_a_page_that_had_its_browser_closed_twice_is_not_opened_again(tmp_path: Path, pages: Site) -> None:
+    pages.pages["/twice"] = "<p>Twice</p>"
+    profile, thread = tmp_path / "twice", BrowserThread()
+    last = {"last_url": f"{pages.origin}/twice", "expected": True}
+    seen = []
+    try:
+        with own_desk(profile, thread, pages, **last) as desk:
+            seen.append((desk.browser.url, desk.browser.why_reopened))
+        for _ in range(2):
+            close_because(profile, "It hung.")
+            with own_desk(profile, thread, pages, **last) as desk:
+                seen.append((desk.browser.url, desk.browser.why_reopened.partition(":")[0]))
+    finally:
+        stop_chromium(profile)
+        thread.close()
+    assert [address for address, _ in seen] == [last["last_url"], last["last_url"], "about:blank"]
+    assert seen[0][1] == ""
+    assert seen[1][1] == "It hung. A new one was opened at the last address"
+    assert seen[2][1].startswith("It hung. A new one was opened on an empty page.")
+
+
 def test_a_page_that_hangs_costs_its_limit_once(tmp_path: Path, pages: Site) -> None:
     """Each further call used to wait as long again, on a driver that was about to be gone."""
     pages.pages["/hang"] = BUTTON.format("while (true);")
-    thread = BrowserThread(limit_seconds=4)
+    thread = BrowserThread(limit_seconds=8)
     try:
-        with own_desk(tmp_path / "hang", thread, pages) as desk:
+        with own_desk(tmp_path / "hang", thread, pages, patience=4) as desk:
             desk.browser.perform(navigate(f"{pages.origin}/hang"))
             assert not desk.do("click", "#go", ms=500).ok
             started = time.monotonic()

@@ -106,6 +106,9 @@ def test_on_plain_http_it_stays_usable(tmp_path: Path) -> None:
         ("SECRET_KEY_FALLBACKS", "short", "at least 32 characters"),
         ("COACHSITE_WRONG_TOKENS", "many", "must be a whole number"),
         ("COACHSITE_WRONG_PASSWORDS", "many", "must be a whole number"),
+        ("COACHSITE_STEP_SECONDS", "31", "must be from 1 to 30"),
+        ("COACHSITE_PAGE_SECONDS", "4", "must be from 5 to 90"),
+        ("COACHSITE_BROWSER_MEMORY_MB", "100", "must be 256 at least"),
     ],
 )
 def test_what_makes_no_sense_stops_the_start(tmp_path: Path, name: str, value: str, words: str) -> None:
