@@ -138,7 +138,7 @@ class TestCaptured:
         for number in range(4):
             decided(str(number))
         # Letting in (4), corrections, when they were made, secrets.
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(5):
             listed = program.get("/api/v1/packs/corrections/").json()["results"]
         assert [correction["corrected"]["value"] for correction in listed] == ["3", "2", "1", "0"]
         assert through_pages(program, "/api/v1/packs/corrections/?limit=3") == listed
@@ -205,7 +205,7 @@ class TestShapes:
         for number in range(4):
             create_pack(name=f"Pack {number}", corrections=Correction.objects.all(), by=reviewer)
         # Letting in (4), packs.
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(3):
             listed = program.get("/api/v1/packs/").json()["results"]
         assert [one["pack_id"] for one in listed] == ["pack-3", "pack-2", "pack-1", "pack-0", "amounts"]
         assert through_pages(program, "/api/v1/packs/?limit=2") == listed
@@ -219,7 +219,7 @@ class TestShapes:
         create_pack(name="Many", corrections=Correction.objects.all(), by=reviewer)
         for pack_id, count in (("few", 2), ("many", 6)):
             # Letting in (4), pack, pack of the version, corrections, secrets, conflicts.
-            with django_assert_num_queries(9):
+            with django_assert_num_queries(7):
                 assert len(program.get(f"/api/v1/packs/{pack_id}/").json()["corrections"]) == count
 
     def test_conflicts_are_shown_with_both_packs_until_one_gives_way(

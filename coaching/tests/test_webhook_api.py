@@ -194,9 +194,9 @@ class TestDeliveries:
             create_webhook(url=URL, workflow=external_workflow, by=owner)
             send_test(webhook, by=owner)
         client.get("/api/v1/webhooks/")
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(3):
             client.get("/api/v1/webhooks/")
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(4):
             client.get(f"/api/v1/webhooks/{webhook.pk}/deliveries/")
 
     def test_sent_again_under_the_same_id(self, client: APIClient, webhook: Webhook, owner: User) -> None:
