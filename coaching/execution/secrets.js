@@ -2,7 +2,9 @@
 // anything was covered. Called with a list of strings in a world of its own, out of the reach of the page's scripts:
 // a page must not learn secrets that are meant for another.
 async function cover(secrets) {
-  const squeeze = (text) => String(text ?? '').replace(/\s+/g, ' ').trim().toLowerCase();
+  // What takes no place on the screen stands in the middle of long words, for a line to be broken there.
+  const NOTHING = /[\u00ad\u200b-\u200d\u2060\ufeff]/g;
+  const squeeze = (text) => String(text ?? '').replace(NOTHING, '').replace(/\s+/g, ' ').trim().toLowerCase();
   const wanted = secrets.map(squeeze).filter(Boolean);
   const shows = (text) => wanted.some((secret) => squeeze(text).includes(secret));
   const PASSWORDS = 'input[type="password"], input[autocomplete~="current-password"], ' +
@@ -20,6 +22,13 @@ async function cover(secrets) {
     return element.matches(PASSWORDS) || [element.value, element.placeholder, ...options].some(shows);
   }
 
+  /** Whether an attribute is shown: instead of a picture that is not there, or by a style (`content: attr(…)`). */
+  function attributeShows(element) {
+    if (![...element.attributes].some((attribute) => shows(attribute.value))) return false;
+    return element.matches('img') || ['::before', '::after'].some(
+      (part) => !['none', 'normal'].includes(getComputedStyle(element, part).content));
+  }
+
   /** The boxes of an element and of its text, which may reach beyond it. */
   function boxes(element) {
     const range = document.createRange();
@@ -30,11 +39,13 @@ async function cover(secrets) {
   function found() {
     const boxesFound = [];
     for (const element of deep(document)) {
-      if (element.matches('option, script, style, coach-cover') || !element.checkVisibility()) continue;
+      if (element.matches('option, script, style, coach-cover')) continue;
+      // Without a box of its own, what is in it is there all the same.
+      if (!element.checkVisibility() && getComputedStyle(element).display !== 'contents') continue;
       const field = element.matches('input, textarea, select');
-      if (field ? fieldShows(element) : shows(element.textContent) && ![...element.children].some((child) => shows(child.textContent))) {
-        boxesFound.push(...boxes(element));
-      }
+      const here = field ? fieldShows(element)
+        : shows(element.textContent) && ![...element.children].some((child) => shows(child.textContent));
+      if (here || attributeShows(element)) boxesFound.push(...boxes(element));
     }
     return boxesFound;
   }

@@ -455,6 +455,24 @@ def test_no_secret_is_readable_on_a_picture(desk: Desk) -> None:  # noqa: F811
     assert desk.js("document.querySelectorAll('coach-cover').length") == 0
 
 
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<div style='display: contents'>{}</div>",
+        "<style>p::after {{ content: attr(data-copy) }}</style><p data-copy='{}'>Copy</p>",
+        "<img src=/nothing alt='{}'>",
+        "<p id=long></p><script>long.innerHTML = [...'{}'].join('&shy;')</script>",
+    ],
+)
+def test_nor_where_it_is_no_plain_text(desk: Desk, markup: str) -> None:  # noqa: F811
+    """A picture is the same to the byte, whatever the secret."""
+    pictures = []
+    for secret in (SECRET, "".join(reversed(SECRET))):
+        desk.show(f"<style>* {{ font-family: monospace }}</style>{markup.format(secret)}")
+        pictures.append(desk.browser.screenshot(hide=[secret]))
+    assert pictures[0] == pictures[1]
+
+
 def test_a_picture_without_secrets_shows_everything(desk: Desk) -> None:  # noqa: F811
     desk.show("<body style='margin: 0; background: rgb(10, 200, 30)'>")
     assert brightness(desk, desk.browser.screenshot(hide=["x"]), (5, 5), (990, 690)) == [(10, 200, 30)] * 2
