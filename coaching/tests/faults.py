@@ -31,9 +31,9 @@ PATIENCE = 60.0
 
 
 @contextlib.contextmanager
-def broken_site(folder: Path, **environment: str) -> Iterator[LiveSite]:
+def broken_site(folder: Path, *, database: str | None = None, **environment: str) -> Iterator[LiveSite]:
     """A running site with settings of its own, without the owner's demo data having to be there."""
-    site = LiveSite(folder)
+    site = LiveSite(folder, database=database)
     site.environment |= environment
     site.manage("migrate", "--noinput", "-v0")
     site.manage("first_start", "--site-url", site.url)

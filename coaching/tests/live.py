@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sqlite3
@@ -13,8 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 
 PROJECT = Path(__file__).resolve().parents[2]
 OWNER_PASSWORD = "live site, long password"
@@ -41,11 +44,26 @@ def free_port() -> int:
         return port
 
 
-class LiveSite:
-    """Web, two workers and the sweep, each a process that a test may kill and start again."""
+def on_postgresql(name: str) -> str:
+    """The address of another database on the server of `DATABASE_URL`."""
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
-    def __init__(self, folder: Path, *, port: int = 0) -> None:
+
+class LiveSite:
+    """Web, two workers and the sweep, each a process that a test may kill and start again.
+
+    Where the tests run on PostgreSQL (`DATABASE_URL`) it has a new database there, until `stop`; else SQLite in its
+    folder. `database` names another address, empty for SQLite.
+    """
+
+    def __init__(self, folder: Path, *, port: int = 0, database: str | None = None) -> None:
         self.folder, self.port = folder, port or free_port()
+        self._own_database = ""
+        if database is None and "DATABASE_URL" in os.environ:
+            self._own_database = f"coachsite_live_{secrets.token_hex(6)}"
+            self._tell_the_server(f"CREATE DATABASE {self._own_database}")
+            database = on_postgresql(self._own_database)
+        self.database = database or ""
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "live.log"
         self.environment = {
@@ -55,6 +73,9 @@ class LiveSite:
             "COACHSITE_OWNER_PASSWORD": OWNER_PASSWORD,
             "DJANGO_SETTINGS_MODULE": "coachsite.settings",
         }
+        if self.database:
+            grown = {"DATABASE_URL": self.database, "REDIS_URL": os.environ.get("REDIS_URL", "")}
+            self.environment |= {name: value for name, value in grown.items() if value}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         manage = [sys.executable, "manage.py"]
         worker = [*manage, "work"]
@@ -100,11 +121,21 @@ class LiveSite:
     def stop(self) -> None:
         self.kill()
         self.manage("close_browsers")
+        if self._own_database:
+            self._tell_the_server(f"DROP DATABASE IF EXISTS {self._own_database} WITH (FORCE)")
+
+    @staticmethod
+    def _tell_the_server(statement: str) -> None:
+        with psycopg.connect(on_postgresql("postgres"), autocommit=True) as server:
+            server.execute(statement.encode())
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows of the site's own database, read beside it."""
-        with contextlib.closing(sqlite3.connect(self.folder / "coachsite.sqlite3", timeout=30)) as database:
-            return database.execute(sql, parameters).fetchall()
+        """Rows of the site's own database, read beside it; `?` stands for each parameter."""
+        if self.database:
+            with psycopg.connect(self.database) as database:
+                return database.execute(sql.replace("?", "%s").encode(), parameters or None).fetchall()
+        with contextlib.closing(sqlite3.connect(self.folder / "coachsite.sqlite3", timeout=30)) as file:
+            return file.execute(sql, parameters).fetchall()
 
     def client(self) -> httpx.Client:
         """An API client of the owner."""

@@ -209,8 +209,8 @@ def test_fifty_sessions_through_kill_9(site: LiveSite) -> None:
 def assert_nothing_was_done_twice_unasked(site: LiveSite) -> None:
     assert not site.rows("SELECT title FROM demo_claim GROUP BY title HAVING count(*) > 1"), "a claim was filed twice"
     assert not site.rows(
-        "SELECT session_id, data FROM coaching_sessionevent WHERE type = 'step.performing' "
-        "GROUP BY session_id, json_extract(data, '$.n') HAVING count(*) > 1"
+        "SELECT session_id, data ->> 'n' FROM coaching_sessionevent WHERE type = 'step.performing' "
+        "GROUP BY session_id, data ->> 'n' HAVING count(*) > 1"
     ), "one decision was performed twice"
     assert not site.rows(
         "SELECT g.id FROM coaching_suggestion g JOIN coaching_suggestion before ON before.session_id = g.session_id "

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -53,12 +52,7 @@ class Grown:
     site: LiveSite
     postgresql: Server
     redis: Server
-    address: str
-    token: str = ""
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.address) as database:
-            return database.execute(sql.encode()).fetchall()
+    token: str
 
     def socket(self, path: str) -> ClientConnection:
         headers = {"Authorization": f"Token {self.token}"}
@@ -81,11 +75,9 @@ def grown() -> Iterator[Grown]:
     ):
         at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         until(lambda: can_be_reached(address), what="PostgreSQL")
-        settings = {
-            "DATABASE_URL": address, "REDIS_URL": cache_address, "COACHSITE_DATABASE_WAIT_SECONDS": "1",
-        }  # fmt: skip
-        with broken_site(folder, **settings) as site:
-            grown = Grown(site, database, cache, address, token_of(site))
+        settings = {"REDIS_URL": cache_address, "COACHSITE_DATABASE_WAIT_SECONDS": "1"}
+        with broken_site(folder, database=address, **settings) as site:
+            grown = Grown(site, database, cache, token_of(site))
             program = Program(site, grown.token, Acknowledged())
             program.post("workflows/", {"workflow_id": "invoices", "name": "Invoices", "executor": "external"})
             yield grown
@@ -140,7 +132,7 @@ def test_postgresql_is_away_for_a_while(grown: Grown) -> None:
     assert seen == list(range(1, last + 1))
     assert n == 2
     assert_refused_in_words(kept.refusals, "The database cannot be reached")
-    assert_nothing_is_lost(grown.rows, kept.decisions)
+    assert_nothing_is_lost(grown.site.rows, kept.decisions)
 
 
 def test_postgresql_crashes_again_and_again(grown: Grown) -> None:
@@ -153,7 +145,7 @@ def test_postgresql_crashes_again_and_again(grown: Grown) -> None:
         assert all(alive(grown.site).values())
     if kept.refusals:
         assert_refused_in_words(kept.refusals, "The database")
-    assert_nothing_is_lost(grown.rows, kept.decisions)
+    assert_nothing_is_lost(grown.site.rows, kept.decisions)
     assert grown.site.manage("rebuild_metrics", "--check")
 
 
@@ -183,4 +175,4 @@ def test_redis_comes_and_goes(grown: Grown) -> None:
         assert all(alive(site).values())
     assert slowest < 10
     assert not kept.refusals, "nobody was turned away"
-    assert_nothing_is_lost(grown.rows, kept.decisions)
+    assert_nothing_is_lost(grown.site.rows, kept.decisions)

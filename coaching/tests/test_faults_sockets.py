@@ -6,7 +6,6 @@ import contextlib
 import json
 import random
 import socket
-import sqlite3
 import statistics
 import time
 from collections.abc import Iterator
@@ -24,6 +23,15 @@ pytestmark = [pytest.mark.faults, pytest.mark.live]
 
 EVENTS, EVENT_BYTES = 10_000, 2_000
 SILENT, COMING_BACK, GARBAGE = 20, 1_000, 10_000
+LONG_LOG = """
+from django.utils import timezone
+from coaching.models import Session, SessionEvent
+session = Session.objects.get(session_id={session!r})
+common = dict(session=session, type="session.paused", at=timezone.now(), data=dict(by="x" * {size}))
+events = [SessionEvent(seq=session.last_seq + n, **common) for n in range(1, {events} + 1)]
+SessionEvent.objects.bulk_create(events, batch_size=1000)
+Session.objects.filter(pk=session.pk).update(last_seq=session.last_seq + {events})
+"""
 #: What the web process may hold more than before, in MiB.
 MOST_MORE = 120
 
@@ -55,17 +63,7 @@ def watching(site: LiveSite, token: str, session: str) -> ClientConnection:
 
 def long_log(site: LiveSite, session: str) -> None:
     """Gives the session a log of 20 MB, as a session of ten thousand steps would have."""
-    with contextlib.closing(sqlite3.connect(site.folder / "coachsite.sqlite3", timeout=30)) as database:
-        [(pk, last)] = database.execute(
-            "SELECT id, last_seq FROM coaching_session WHERE session_id = ?", [session]
-        ).fetchall()
-        data = json.dumps({"by": "x" * EVENT_BYTES})
-        rows = [(pk, last + n, "session.paused", "2026-01-01 00:00:00", data) for n in range(1, EVENTS + 1)]
-        database.executemany(
-            "INSERT INTO coaching_sessionevent (session_id, seq, type, at, data) VALUES (?, ?, ?, ?, ?)", rows
-        )
-        database.execute("UPDATE coaching_session SET last_seq = last_seq + ? WHERE id = ?", [EVENTS, pk])
-        database.commit()
+    site.manage("shell", "-v0", "-c", LONG_LOG.format(session=session, events=EVENTS, size=EVENT_BYTES))
 
 
 def code_of_the_close(client: ClientConnection, message: str) -> int:

@@ -98,7 +98,7 @@ def test_what_was_corrected_twice_is_proposed_by_itself(site: LiveSite, coach_pa
     assert status(site, third) == "completed"
     new = claims(site)[before:]
     assert [(float(amount), project, release) for _, amount, _, project, release in new] == [(42.5, "BOR-26", 2)] * 3
-    assert site.rows("SELECT right, wrong FROM coaching_packitem") == [(1, 0)]
+    assert site.rows('SELECT "right", wrong FROM coaching_packitem') == [(1, 0)]
     page.goto("/packs/")
     expect(page.get_by_role("row", name=NAME)).to_contain_text("1 of 1")
     assert "All metrics are right." in site.manage("rebuild_metrics", "--check")

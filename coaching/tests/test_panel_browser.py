@@ -122,7 +122,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
     try:
         yield site
     finally:
-        site.kill()
+        site.stop()
 
 
 @pytest.fixture(scope="module")
@@ -353,12 +353,12 @@ def test_a_digit_chooses_among_the_candidates(site: LiveSite, puppet: Puppet, si
     expect(page.get_by_role("radio").nth(1)).to_be_checked()
     send.click()
     expect(page.locator("#decide")).to_have_count(0)
-    [(correction,)] = site.rows(
-        "SELECT d.correction FROM coaching_decision d JOIN coaching_session s ON s.id = d.session_id "
+    [(selectors,)] = site.rows(
+        "SELECT d.correction ->> 'selectors' FROM coaching_decision d JOIN coaching_session s ON s.id = d.session_id "
         "WHERE s.session_id = ?",
         session_id,
     )
-    assert json.loads(correction)["selectors"] == [["#second"]]
+    assert json.loads(selectors) == [["#second"]]
 
 
 def test_everything_works_without_javascript(site: LiveSite, puppet: Puppet, signed_in: SignedIn) -> None:

@@ -25,15 +25,10 @@ DEAD_SECONDS = 20
 class HostOf(LiveSite):
     """One of several hosts; its rows are in the database that they share."""
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, database: str, settings: dict[str, str]) -> None:
         folder.mkdir()
-        super().__init__(folder)
+        super().__init__(folder, database=database)
         self.environment |= settings
-        self.database = settings["DATABASE_URL"]
-
-    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.database) as database:
-            return database.execute(sql.replace("?", "%s").encode(), parameters).fetchall()
 
     def browser_of(self, session_id: str) -> bool:
         return (self.folder / "browsers" / session_id).exists()
@@ -57,14 +52,13 @@ def database() -> Iterator[str]:
 def hosts(database: str, tmp_path: Path) -> Iterator[tuple[HostOf, HostOf]]:
     """North has the web process, and both have a worker and a sweep."""
     shared = {
-        "DATABASE_URL": database,
         "REDIS_URL": REDIS,
         "SECRET_KEY": secrets.token_urlsafe(50),
         "COACHSITE_MEDIA": str(tmp_path / "shared-media"),
         "COACHSITE_HOST_DEAD_SECONDS": str(DEAD_SECONDS),
     }
-    north = HostOf(tmp_path / "north", {"COACHSITE_HOST": "north", **shared})
-    south = HostOf(tmp_path / "south", {"COACHSITE_HOST": "south", **shared})
+    north = HostOf(tmp_path / "north", database, {"COACHSITE_HOST": "north", **shared})
+    south = HostOf(tmp_path / "south", database, {"COACHSITE_HOST": "south", **shared})
     north.manage("migrate", "--noinput", "-v0")
     north.manage("first_start", "--site-url", north.url)
     north.start("web", "worker-1", "sweep")
