@@ -132,6 +132,8 @@ class Hub:
         finally:
             if listener:
                 listener.cancel()
+                # It takes its leave of Redis, for which the loop must live.
+                await asyncio.wait({listener}, timeout=RETRY_SECONDS)
             # While nobody waits, the connection is for others: a pool has few, and misses those that never come back.
             self._reader.submit(_give_back)
 

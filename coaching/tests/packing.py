@@ -13,7 +13,17 @@ from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import start_session
 from coaching.actions.suggestions import open_suggestion
 from coaching.execution.proposals import Planned, build_proposal, plan
-from coaching.models import BackTest, Correction, CorrectionPack, Decision, PackVersion, Session, Suggestion, Workflow
+from coaching.models import (
+    BackTest,
+    Correction,
+    CorrectionPack,
+    Decision,
+    PackVersion,
+    Session,
+    StepVersion,
+    Suggestion,
+    Workflow,
+)
 from metrics.rebuild import rebuild
 
 PAGE: dict[str, Any] = {"url": "http://127.0.0.1:1/claims/new", "title": "New claim", "viewport": [1280, 720]}
@@ -36,6 +46,12 @@ def propose(
     found = plan(fresh, page_url=page["url"])
     proposal = build_proposal(fresh, found, found=None, trouble=trouble, page=dict(page), screenshot=None)
     return open_suggestion(fresh, proposal)
+
+
+def let_type(workflow: Workflow, value: str) -> None:
+    """The step of the amount types this from now on; of a secret, only a step that types it already may."""
+    version = StepVersion.objects.get(step__workflow=workflow, step__node_id="change-amount")
+    StepVersion.objects.filter(pk=version.pk).update(action=version.action | {"value": value})
 
 
 def answer(suggestion: Suggestion, kind: str = "accept", *, by: User | None, **rest: Any) -> Decision:

@@ -397,15 +397,19 @@ class TestCorrections:
 class TestSecrets:
     @pytest.fixture
     def secret(self, browser_workflow: Workflow, decided: Decided, reviewer: User) -> CorrectionPack:
-        """A pack that puts a field for the password in another's place, and a secret in place of a text."""
+        """A pack that puts a field for the password in another's place, and a secret in place of more than that."""
         set_variable_default(
             browser_workflow.variables.create(name="password", label="P", secret=True), "swordfish-4711"
         )
         typing = TYPE | {"value": "{{ password }}"}
-        suggestion = decided(action=TYPE | {"value": "old"})
+        suggestion = decided(action=TYPE | {"value": "{{ password }} old"})
         start = start_session(browser_workflow, by=suggestion.decision.user or reviewer)
         proposal = Proposal(
-            step_index=0, node_id="change-amount", action_type="change", action=TYPE | {"value": "old"}, description="x"
+            step_index=0,
+            node_id="change-amount",
+            action_type="change",
+            action=TYPE | {"value": "{{ password }} old"},
+            description="x",
         )
         answer = Answer(decision="correct", correction=typing)
         decide(open_suggestion(start, proposal), answer, by=reviewer)

@@ -27,8 +27,8 @@ SUGGESTION = {
     "rationale", "provenance", "asked_because", "target", "status", "decision", "outcome", "error",
     "screenshot_url", "opened_at", "expires_at",
 }  # fmt: skip
-#: The caller's token, the token's user's other tokens, and twice the permissions.
-TO_LET_IN = 4
+#: The caller's token with its user, and the permissions.
+TO_LET_IN = 2
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def test_the_list_costs_the_same_however_long(
             by=owner,
         )
     # Letting in (4), workflows, steps with their versions, variables.
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(5):
         listed = program.get("/api/v1/workflows/").json()["results"]
     assert [workflow["name"] for workflow in listed] == ["Expense claim", "W 0", "W 1", "W 2", "W 3"]
     seen, address = [], "/api/v1/workflows/?limit=2"

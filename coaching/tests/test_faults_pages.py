@@ -273,7 +273,7 @@ def test_more_sessions_than_browsers_may_run(pages: Site, program: Program, site
 
 def test_a_page_that_hangs(pages: Site, program: Program) -> None:
     """It may do so for as long as the setting says; then the coach sees where a new browser is."""
-    pages.pages["/busy"] = BUTTON.format("setTimeout(() => { while (true); }, 200)")
+    pages.pages["/busy"] = BUTTON.format("setTimeout(() => { while (true); })")
     run = Run(program, "busy", navigate(f"{pages.origin}/busy"), CLICK, {**CLICK, "type": "hover"})
     run.answer()
     n = run.question(after=1)["n"]

@@ -96,8 +96,8 @@ class TestOverTheApi:
     def test_a_right_token_costs_no_query_more(self, viewer: User, api: Callable[[User], APIClient]) -> None:
         client = api(viewer)
         client.get(STATISTICS)
-        # The token, its user's others, the permissions of the user, of the groups; and the two of the answer.
-        with assertNumQueries(6):
+        # The token with its user, the permissions; and the two of the answer.
+        with assertNumQueries(4):
             client.get(STATISTICS)
 
 

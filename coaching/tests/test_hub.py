@@ -268,7 +268,11 @@ def test_the_connection_is_given_back_when_nobody_waits(session: Session, leaves
             await settled(news)
             if not leaves:
                 stack.pop_all()  # the loop ends while somebody waits
-            return await asyncio.get_running_loop().run_in_executor(hub.current()._reader, its_connection)
+            used = await asyncio.get_running_loop().run_in_executor(hub.current()._reader, its_connection)
+        tail = hub.current()._tail
+        if leaves and tail:
+            await tail
+        return used
 
     used = asyncio.run(watch())
     end = time.monotonic() + PATIENCE
@@ -287,6 +291,9 @@ async def test_hubs_of_loops_that_are_over_are_forgotten(session: Session) -> No
     async def watch() -> int:
         with hub.current().subscribe(session.pk) as news:
             await settled(news)
+        tail = hub.current()._tail
+        assert tail
+        await tail
         return id(hub.current())
 
     over = await asyncio.to_thread(lambda: asyncio.run(watch()))

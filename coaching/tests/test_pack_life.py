@@ -74,6 +74,7 @@ from coaching.tests.packing import (
     answer,
     assert_metrics_are_right,
     backtested,
+    let_type,
     planned,
     propose,
     publish_draft,
@@ -432,6 +433,7 @@ class TestCorrections:
         self, browser_workflow: Workflow, coach: User, reviewer: User
     ) -> None:
         browser_workflow.variables.create(name="pin", label="PIN", secret=True)
+        let_type(browser_workflow, "{{ pin }} old")
         session = start_session(browser_workflow, by=coach, variables={"pin": "90817263"})
         suggestion = propose(session, at=AMOUNT)
         answer(suggestion, "correct", by=coach, correction=suggestion.action | {"value": "{{ pin }} x"})
@@ -515,9 +517,10 @@ class TestFiles:
 
     def test_no_secret_leaves_the_site(self, browser_workflow: Workflow, coach: User, reviewer: User) -> None:
         browser_workflow.variables.create(name="pin", label="PIN", secret=True)
+        let_type(browser_workflow, "{{ pin }} old")
         session = start_session(browser_workflow, by=coach, variables={"pin": "90817263"})
         suggestion = propose(session, at=AMOUNT)
-        answer(suggestion, "correct", by=coach, correction=suggestion.action | {"value": "90817263"})
+        answer(suggestion, "correct", by=coach, correction=suggestion.action | {"value": "{{ pin }}"})
         pack = create_pack(name="PIN", corrections=Correction.objects.all(), by=reviewer)
         assert pack.draft
         file = json.dumps(export(pack.draft))

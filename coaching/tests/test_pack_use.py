@@ -26,6 +26,7 @@ from coaching.tests.packing import (
     answer,
     assert_metrics_are_right,
     backtested,
+    let_type,
     planned,
     propose,
     publish_draft,
@@ -97,6 +98,7 @@ class TestProposing:
 
     def test_secrets_stay_placeholders(self, browser_workflow: Workflow, coach: User, reviewer: User) -> None:
         browser_workflow.variables.create(name="pin", label="PIN", secret=True)
+        let_type(browser_workflow, "{{ pin }} old")
         session = start_session(browser_workflow, by=coach, variables={"pin": SECRET})
         suggestion = propose(session, at=AMOUNT)
         answer(suggestion, "correct", by=coach, correction=suggestion.action | {"value": "{{ pin }}"})

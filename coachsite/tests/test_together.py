@@ -19,7 +19,6 @@ from django.test import override_settings
 from knox.models import AuthToken
 
 from coaching.actions import decisions
-from coaching.actions.facts import add_outcome
 from coaching.actions.sessions import start_session
 from coaching.models import Decision, Session, SessionEvent, Workflow
 from coachsite.sqlite import base
@@ -186,12 +185,14 @@ def test_a_fault_in_one_brings_all_apart(
 ) -> None:
     """Nothing of the common transaction stays: each is handled alone, and only the faulty one fails."""
 
-    def failing(made: Decision) -> None:
+    keep = decisions._keep_with_outcome
+
+    def failing(made: Decision, *more: Any) -> None:
         if made.session_id == sessions[1].pk:
             raise RuntimeError("a fault of ours")
-        add_outcome(made)
+        keep(made, *more)
 
-    monkeypatch.setattr(decisions, "add_outcome", failing)
+    monkeypatch.setattr(decisions, "_keep_with_outcome", failing)
     answers = door.ask(*[decision(session, token) for session in sessions])
     assert [status for status, _, _ in answers] == [201, 500, 201, 201]
     assert len(door.alone) == 4
