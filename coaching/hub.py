@@ -148,7 +148,7 @@ class Hub:
 
     async def _listen(self) -> None:
         """Hears of news in other processes. Without Redis they are found a little later."""
-        while True:
+        while not _is_to_end():
             try:
                 await self._hear()
             except Exception:  # whatever the layer's own library raises
@@ -159,7 +159,7 @@ class Hub:
         layer = get_channel_layer()
         channel = await layer.new_channel()
         await layer.group_add(GROUP, channel)
-        while True:
+        while not _is_to_end():
             await layer.receive(channel)
             self._nudged.set()
 
@@ -191,6 +191,12 @@ class Hub:
             self._floor = max((pk for pk, _, at, _ in rows if at < settled), default=self._floor)
             self._seen = dict.fromkeys(pk for pk, *_ in rows if pk > self._floor)
         return fresh
+
+
+def _is_to_end() -> bool:
+    """Whether the task that asks was cancelled: the library of Redis swallows that while it subscribes."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _on_a_good_connection(question: Callable[[], Answer]) -> Answer:
