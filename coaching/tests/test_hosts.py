@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 
 from coaching.actions.sessions import abandon_session, pause_session
 from coaching.execution import hosts
+from coaching.execution.chromium import stop_chromium
 from coaching.execution.hosts import DifferentKey, Watch, give_sign_of_life, queue_of, take_over
 from coaching.execution.lease import claim
 from coaching.execution.recovery import close_orphans, sweep
@@ -104,8 +105,11 @@ def test_a_worker_of_another_host_leaves_the_task(on: Here, session: Session, su
     call_command("work", batch=True, verbosity=0)
     assert DBTaskResult.objects.get().status == "READY"
     on("north")
-    call_command("work", batch=True, verbosity=0)
-    assert DBTaskResult.objects.get().status == "SUCCESSFUL"
+    try:
+        call_command("work", batch=True, verbosity=0)
+        assert DBTaskResult.objects.get().status == "SUCCESSFUL"
+    finally:
+        stop_chromium(profile_of(session.session_id))
 
 
 def test_of_a_host_that_lives_nothing_is_taken(on: Here, of_north: Session) -> None:
