@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -64,7 +65,7 @@ class Member:
 M = TypeVar("M", bound=Member)
 
 
-class Feed(Generic[M]):
+class Feed(ABC, Generic[M]):
     """Waits for the news of a session and gives them to its members. Lives while somebody uses it."""
 
     def __init__(self, session_pk: int) -> None:
@@ -92,8 +93,9 @@ class Feed(Generic[M]):
                 for member in self.members:
                     member.behind.set()
 
+    @abstractmethod
     async def deliver(self) -> None:
-        raise NotImplementedError
+        """Gives its members what they have not had yet."""
 
     async def write(self, messages: Callable[[M], tuple[bytes, Any]], then: Callable[[M, Any], None]) -> None:
         """To each member its frames, and `then` what goes with them; who does not take them is left behind."""

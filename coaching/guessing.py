@@ -15,9 +15,9 @@ import logging
 import time
 
 from django.conf import settings
-from django.core.cache import cache
 
 from .actions.audit import What, note
+from .counting import counted
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +71,9 @@ def _neighbourhood(address: str) -> str:
 
 
 def _counted(key: str, *, by: int = 1) -> int:
-    """The count of `key`, this one included."""
+    """The count of `key`, this one included; only this one while the cache does not answer."""
     try:
-        if by and cache.add(key, by, timeout=WINDOW_SECONDS * 2):
-            return by
-        # Never `get`: it would unpickle whatever somebody has put into Redis.
-        return int(cache.incr(key, by))
-    except ValueError:
-        return by  # nothing counted yet, or dropped from the cache between the two
+        return counted(key, seconds=WINDOW_SECONDS * 2, by=by)
     except Exception:  # whatever the cache's own library raises
         # Redis is gone. Names are locked from the database as ever; a wrong token stays wrong.
         logger.warning("Wrong tokens and passwords are not counted: the cache does not answer.", exc_info=True)

@@ -6,11 +6,11 @@ import logging
 import time
 
 from django.conf import settings
-from django.core.cache import cache
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
+from ..counting import counted
 from ..longpoll import ASKED_AGAIN
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def seconds_to_wait(caller: str) -> float:
         return 0.0
     window = int(now // WINDOW_SECONDS)
     try:
-        count = _count(f"api:{caller}:{window}")
+        count = counted(f"api:{caller}:{window}", seconds=WINDOW_SECONDS * 2)
     except Exception:  # whatever the cache's own library raises
         # Redis is gone. The limit keeps one program from crowding out others; a site without it goes on.
         logger.warning("Requests are not counted for now: the cache does not answer.", exc_info=True)
@@ -44,15 +44,6 @@ def seconds_to_wait(caller: str) -> float:
 class _Cache:
     #: Until when it is not asked, by the clock.
     missing_until = 0.0
-
-
-def _count(key: str) -> int:
-    if cache.add(key, 1, timeout=WINDOW_SECONDS * 2):
-        return 1
-    try:
-        return cache.incr(key)
-    except ValueError:
-        return 1  # dropped from the cache between the two
 
 
 class TokenThrottle(BaseThrottle):

@@ -164,17 +164,19 @@ def attach(
     except PlaywrightError:
         raise BrowserLost(LOST) from None
     closing_was_told(profile)
-    if fresh:
-        where = "at the last address: the page may differ from what it was" if last_url else "on an empty page"
-        why = why and f"{why} A new one was opened {where}. Look at the picture before you decide."
-    else:
-        why = CRASHED if tabs.lost_main else ""
+    why = _after_opening(why, last_url) if fresh else CRASHED if tabs.lost_main else ""
     reopened = expected and (fresh or tabs.lost_main)
     browser = SessionBrowser(thread, tabs, reopened=reopened, why_reopened=why, patience=patience)
     try:
         yield browser
     finally:
         browser.leave()
+
+
+def _after_opening(why_closed: str, url: str | None) -> str:
+    """For the coach: why the browser before was closed, if that is known, and where the new one is."""
+    where = "at the last address: the page may differ from what it was" if url else "on an empty page"
+    return why_closed and f"{why_closed} A new one was opened {where}. Look at the picture before you decide."
 
 
 @cache

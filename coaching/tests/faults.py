@@ -30,21 +30,6 @@ ACTION = {"node_id": "post", "action_type": "post", "action": {"number": 1}}
 PATIENCE = 60.0
 
 
-@contextlib.contextmanager
-def broken_site(folder: Path, *, database: str | None = None, **environment: str) -> Iterator[LiveSite]:
-    """A running site with settings of its own, without the owner's demo data having to be there."""
-    site = LiveSite(folder, database=database)
-    site.environment |= environment
-    site.manage("migrate", "--noinput", "-v0")
-    site.manage("first_start", "--site-url", site.url)
-    site.start()
-    try:
-        yield site
-    finally:
-        site.stop()
-        print(site.log.read_text()[-20_000:])  # pytest shows it with a failure
-
-
 def alive(site: LiveSite) -> dict[str, bool]:
     return {name: process.poll() is None for name, process in site.processes.items()}
 
@@ -152,6 +137,14 @@ class Program:
 
 def token_of(site: LiveSite) -> str:
     return site.manage("issue_token", "owner").split()[-1]
+
+
+def with_invoices(site: LiveSite) -> str:
+    """A token of the owner, once there is a workflow `invoices` of an outside program."""
+    token = token_of(site)
+    program = Program(site, token, Acknowledged())
+    program.post("workflows/", {"workflow_id": "invoices", "name": "Invoices", "executor": "external"})
+    return token
 
 
 @contextlib.contextmanager

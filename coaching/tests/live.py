@@ -149,9 +149,10 @@ class LiveSite:
 
 
 @contextlib.contextmanager
-def live_site(folder: Path) -> Iterator[LiveSite]:
+def live_site(folder: Path, *, database: str | None = None, **environment: str) -> Iterator[LiveSite]:
     """A migrated site with the account `owner` and the demo, running; all of it is ended afterwards."""
-    site = LiveSite(folder)
+    site = LiveSite(folder, database=database)
+    site.environment |= environment
     site.manage("migrate", "--noinput", "-v0")
     site.manage("first_start", "--site-url", site.url)
     site.start()

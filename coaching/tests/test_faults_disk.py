@@ -20,15 +20,14 @@ from coaching.tests.faults import (
     alive,
     assert_nothing_is_lost,
     assert_refused_in_words,
-    broken_site,
     decided_since,
     deciding,
     fill,
     signed_in,
     small_disk,
-    token_of,
+    with_invoices,
 )
-from coaching.tests.live import LiveSite, until
+from coaching.tests.live import LiveSite, live_site, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.live]
 
@@ -51,16 +50,13 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, bool]
 @pytest.fixture(scope="module")
 def site(disk: tuple[Path, bool]) -> Iterator[LiveSite]:
     # The faults of SQLite's file; those of PostgreSQL are tried out in `test_faults_servers.py`.
-    with broken_site(disk[0], database="", COACHSITE_DATABASE_WAIT_SECONDS="1") as running:
+    with live_site(disk[0], database="", COACHSITE_DATABASE_WAIT_SECONDS="1") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def token(site: LiveSite) -> str:
-    token = token_of(site)
-    program = Program(site, token, Acknowledged())
-    program.post("workflows/", {"workflow_id": "invoices", "name": "Invoices", "executor": "external"})
-    return token
+    return with_invoices(site)
 
 
 def files_may_grow(site: LiveSite, to: int) -> None:

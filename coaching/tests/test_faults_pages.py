@@ -22,8 +22,8 @@ from coaching.execution.browser import BrowserHangs, BrowserLost, BrowserThread
 from coaching.execution.chromium import stop_chromium
 from coaching.execution.limits import close_because
 from coaching.tests.browser_pages import Site, own_desk, serve
-from coaching.tests.faults import Acknowledged, Program, alive, broken_site, browsers_of, every_pid, token_of
-from coaching.tests.live import LiveSite, free_port, until
+from coaching.tests.faults import Acknowledged, Program, alive, browsers_of, every_pid, token_of
+from coaching.tests.live import LiveSite, free_port, live_site, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.live, pytest.mark.browser]
 
@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
         "COACHSITE_PAGE_SECONDS": str(MOST_SECONDS),
         "COACHSITE_STEP_SECONDS": "2",
     }
-    with broken_site(tmp_path_factory.mktemp("pages"), **limits) as running:
+    with live_site(tmp_path_factory.mktemp("pages"), **limits) as running:
         yield running
 
 

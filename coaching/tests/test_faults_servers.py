@@ -25,7 +25,6 @@ from coaching.tests.faults import (
     alive,
     assert_nothing_is_lost,
     assert_refused_in_words,
-    broken_site,
     decided_since,
     deciding,
     postgresql,
@@ -33,7 +32,7 @@ from coaching.tests.faults import (
     signed_in,
     token_of,
 )
-from coaching.tests.live import LiveSite, until
+from coaching.tests.live import LiveSite, live_site, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.live]
 
@@ -76,7 +75,7 @@ def grown() -> Iterator[Grown]:
         at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         until(lambda: can_be_reached(address), what="PostgreSQL")
         settings = {"REDIS_URL": cache_address, "COACHSITE_DATABASE_WAIT_SECONDS": "1"}
-        with broken_site(folder, database=address, **settings) as site:
+        with live_site(folder, database=address, **settings) as site:
             grown = Grown(site, database, cache, token_of(site))
             program = Program(site, grown.token, Acknowledged())
             program.post("workflows/", {"workflow_id": "invoices", "name": "Invoices", "executor": "external"})

@@ -16,8 +16,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from coaching.tests.faults import TIMES, Acknowledged, Program, alive, broken_site, memory_of, token_of
-from coaching.tests.live import LiveSite, until
+from coaching.tests.faults import TIMES, Acknowledged, Program, alive, memory_of, with_invoices
+from coaching.tests.live import LiveSite, live_site, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.live]
 
@@ -38,16 +38,13 @@ MOST_MORE = 120
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    with broken_site(tmp_path_factory.mktemp("sockets")) as running:
+    with live_site(tmp_path_factory.mktemp("sockets")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def token(site: LiveSite) -> str:
-    token = token_of(site)
-    program = Program(site, token, Acknowledged())
-    program.post("workflows/", {"workflow_id": "invoices", "name": "Invoices", "executor": "external"})
-    return token
+    return with_invoices(site)
 
 
 @pytest.fixture
