@@ -1,4 +1,4 @@
-"""coachsite's own models and views, served by Django's own ASGI application."""
+"""Django's own ASGI application, of whatever the settings name."""
 
 from __future__ import annotations
 
