@@ -183,7 +183,11 @@ def _executed(sql: str, parameters: Parameters, values: Collection[Any]) -> tupl
         value if plain and type(value) in _PLAIN_VALUES else field.get_db_prep_save(value, database)
         for (field, plain), value in zip(parameters, values, strict=True)
     ]
+    found: tuple[Any, ...] | None
+    if first_row := getattr(database, "first_row", None):
+        found = first_row(sql, prepared)
+        return found
     with database.cursor() as cursor:
         cursor.execute(sql, prepared)
-        found: tuple[Any, ...] | None = cursor.fetchone()
+        found = cursor.fetchone()
     return found

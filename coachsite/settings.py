@@ -114,7 +114,7 @@ MIDDLEWARE = [
     "coaching.logs.Noting",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "coachsite.csp.same_for_all",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -134,7 +134,7 @@ MIDDLEWARE = [
 TOKEN_MIDDLEWARE = [
     "coaching.logs.Noting",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "coachsite.csp.same_for_all",
     "django.middleware.common.CommonMiddleware",
     "coaching.pages.acting.ActingMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -27,8 +27,9 @@ from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIRequest, get_script_name
 from django.db import Error, connection, transaction
+from django.http import HttpRequest
 from django.http.response import HttpResponse
-from django.urls import set_script_prefix
+from django.urls import ResolverMatch, resolve, set_script_prefix
 from django.utils.module_loading import import_string
 
 from coaching.api.authentication import reading_each_token_once
@@ -43,13 +44,14 @@ MOST = 16
 MOST_BYTES = 64 * 1024
 #: Whoever has to wait longer for another process to end its transaction waits alone, and delays nobody. Seconds.
 PATIENCE = 0.25
-_PATH = re.compile(r"/api/v1/sessions/[^/]+/decisions/")
+_PATH = re.compile(r"/api/v1/sessions/(?P<session_id>[-a-zA-Z0-9_]+)/decisions/")
 
 
 class TokenHandler(BaseHandler):
     """Django for requests that come with a token: without what only pages and cookies need."""
 
     def __init__(self) -> None:
+        self._view: ResolverMatch | None = None
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
@@ -65,6 +67,17 @@ class TokenHandler(BaseHandler):
         """Without the signals of a request's begin and end, by which Django would close the connection in between."""
         set_script_prefix(get_script_name(environ))
         return cast("HttpResponse", self.get_response(WSGIRequest(environ)))
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """All come to one view, which is looked for once."""
+        named = {"session_id": cast("re.Match[str]", _PATH.fullmatch(request.path_info))["session_id"]}
+        if self._view is None:
+            self._view = resolve(request.path_info)
+        view = self._view
+        request.resolver_match = ResolverMatch(
+            view.func, (), named, view.url_name, [*view.app_names], [*view.namespaces], view.route
+        )
+        return request.resolver_match
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,7 @@ class Together:
         self.application = application
         self._handler = TokenHandler()
         self._waiting: deque[_Asked] = deque()
+        self._called = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="together")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -107,8 +121,9 @@ class Together:
         loop = asyncio.get_running_loop()
         asked = _Asked(scope, body, contextvars.copy_context(), loop.create_future())
         self._waiting.append(asked)
-        # Once for each: one call takes all that wait, and the others find none.
-        self._thread.submit(self._work, loop)
+        if not self._called:
+            self._called = True
+            self._thread.submit(self._work, loop)
         answer = await asked.answer
         if answer is None:
             await self.application(scope, _replay(body, receive), send)
@@ -117,9 +132,13 @@ class Together:
         await send({"type": "http.response.body", "body": answer.body})
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-        if not batch:
-            return
+        # First: who comes from now on calls again, and finds nothing left to do at worst.
+        self._called = False
+        while batch := [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]:
+            answers = self._answers_to(batch)
+            loop.call_soon_threadsafe(_tell, batch, answers)
+
+    def _answers_to(self, batch: list[_Asked]) -> list[_Answer | None]:
         answers: list[_Answer | None] = [None] * len(batch)
         try:
             answers[:] = self._keep(batch)
@@ -127,7 +146,7 @@ class Together:
             logger.debug("%d decisions are kept one by one.", len(batch))
         except Exception:
             logger.exception("%d decisions are kept one by one.", len(batch))
-        loop.call_soon_threadsafe(_tell, batch, answers)
+        return answers
 
     def _keep(self, batch: list[_Asked]) -> list[_Answer]:
         signals.request_started.send(sender=TokenHandler)

@@ -27,6 +27,7 @@ from .secrecy import without_secrets
 from .workflows import step_in_words, step_named
 
 Kind = Decision.Kind
+_KINDS, _REASONS = frozenset(Kind.values), frozenset(Decision.Reason.values)
 Status = Session.Status
 #: A question that waited longer than this did not keep anybody busy all the while.
 LONGEST_THOUGHT_MS = 5 * 60 * 1000
@@ -43,13 +44,13 @@ class Answer:
 
     def check(self) -> None:
         """Raises `InvalidInput` for an answer that no suggestion could be given."""
-        if self.decision not in Kind.values:
+        if self.decision not in _KINDS:
             raise InvalidInput(f"A decision is one of {', '.join(Kind.values)}.", field="decision")
         if self.decision == Kind.CORRECT and not self.correction:
             raise InvalidInput("To correct, say what should be done instead.", field="correction")
         if self.correction is not None and self.decision not in {Kind.CORRECT, Kind.MANUAL}:
             raise InvalidInput(f"A correction does not go with “{self.decision}”.", field="correction")
-        if self.reason_code and self.reason_code not in Decision.Reason.values:
+        if self.reason_code and self.reason_code not in _REASONS:
             raise InvalidInput(f"A reason is one of {', '.join(Decision.Reason.values)}.", field="reason_code")
         if self.reason_code and self.decision not in {Kind.REJECT, Kind.CORRECT}:
             raise InvalidInput(f"A reason does not go with “{self.decision}”.", field="reason_code")

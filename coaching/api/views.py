@@ -19,6 +19,7 @@ from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
@@ -35,6 +36,19 @@ from .permissions import RolePermission
 from .throttling import TokenThrottle
 
 
+class JsonNegotiation(DefaultContentNegotiation):
+    """Most callers take JSON or anything, and ask for no other format: then there is nothing to weigh."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        first = renderers[0]
+        plain = (
+            request.META.get("HTTP_ACCEPT", "*/*") in {"*/*", "application/json"} and not request.META["QUERY_STRING"]
+        )
+        if plain and format_suffix is None and first.media_type == "application/json":
+            return first, first.media_type
+        return super().select_renderer(request, renderers, format_suffix)
+
+
 class ApiView(APIView):
     """A view of the API. `needs` names the permission of each method; `max_body` is in bytes.
 
@@ -45,6 +59,7 @@ class ApiView(APIView):
     permission_classes = [RolePermission]
     throttle_classes = [TokenThrottle]
     parser_classes = [StrictJSONParser]
+    content_negotiation_class: type[BaseContentNegotiation] = JsonNegotiation
     needs: ClassVar[dict[str, str]] = {}
     max_body: ClassVar[int] = settings.MAX_BODY_BYTES
     post: Callable[..., Any]

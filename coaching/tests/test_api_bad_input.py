@@ -271,3 +271,25 @@ def test_a_small_body_of_very_many_values_is_refused_before_it_is_read(
         f"/api/v1/sessions/{external_session.session_id}/suggestions/", body, content_type="application/json"
     )
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "parse_error")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (("", ""), 200),
+        (("application/json", ""), 200),
+        (("*/*", ""), 200),
+        (("text/html, application/json;q=0.5", ""), 200),
+        (("application/*", "?format=json"), 200),
+        (("text/html", ""), 406),
+        (("application/json", "?format=xml"), 404),
+    ],
+)
+def test_what_the_caller_accepts_is_heeded(
+    api: Callable[[User], APIClient], viewer: User, session: Session, asked: tuple[str, str], status: int
+) -> None:
+    accept, query = asked
+    headers = {"Accept": accept} if accept else {}
+    response = api(viewer).get(f"/api/v1/sessions/{session.session_id}/{query}", headers=headers)
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/json"

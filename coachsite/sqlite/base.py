@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -89,6 +89,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     _has_the_turn = False
     #: Waits at most so long for the next transaction to begin; None: as the settings say. Seconds.
     _patience: float | None = None
+    #: How long SQLite itself waits for other processes now. Seconds.
+    _busy_seconds = 0.0
 
     @contextlib.contextmanager
     def waiting_at_most(self, seconds: float) -> Iterator[None]:
@@ -99,29 +101,42 @@ class DatabaseWrapper(base.DatabaseWrapper):
         finally:
             self._patience = None
 
+    def first_row(self, sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
+        """The first row that a statement answers with, as `execute` and `fetchone` of a cursor would give it.
+
+        Where nobody listens to statements it goes to the driver at once: Django's layers cost as much as it does.
+        """
+        if self.execute_wrappers or self.queries_logged:
+            with self.cursor() as cursor:
+                cursor.execute(sql, parameters)
+                told: tuple[Any, ...] | None = cursor.fetchone()
+                return told
+        self.validate_thread_sharing()
+        self.validate_no_broken_transaction()
+        self.ensure_connection()
+        with self.wrap_database_errors, contextlib.closing(self.connection.cursor()) as cursor:
+            found: tuple[Any, ...] | None = cursor.execute(_with_question_marks(sql), parameters).fetchone()
+        return found
+
     def create_cursor(self, name: str | None = None) -> Any:  # noqa: ARG002 - as Django calls it
         return self.connection.cursor(factory=Cursor)
 
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        self._busy_seconds = self._most_seconds
+        return super().get_new_connection(conn_params)
+
     def _start_transaction_under_autocommit(self) -> None:
         seconds, self._patience = self._patience, None
-        if seconds is None:
-            self._begin(self._most_seconds)
-            return
-        with self._busy_for(seconds):
-            self._begin(seconds)
+        seconds = self._most_seconds if seconds is None else seconds
+        if seconds != self._busy_seconds:
+            # Kept until another transaction wants it otherwise: who is in a hurry once usually is again.
+            self.connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+            self._busy_seconds = seconds
+        self._begin(seconds)
 
     @property
     def _most_seconds(self) -> float:
         return float(self.settings_dict["OPTIONS"].get("timeout", 5))
-
-    @contextlib.contextmanager
-    def _busy_for(self, seconds: float) -> Iterator[None]:
-        """SQLite's own waiting for other processes."""
-        self.connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
-        try:
-            yield
-        finally:
-            self.connection.execute(f"PRAGMA busy_timeout = {self._most_seconds * 1000:.0f}")
 
     def _begin(self, seconds: float) -> None:
         if not _turn.acquire(timeout=seconds):

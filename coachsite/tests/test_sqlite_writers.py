@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from coaching.actions.decisions import Answer, record_decision
 from coaching.models import Session
@@ -147,3 +148,66 @@ def test_who_gives_up_waiting_leaves_the_queue() -> None:
     assert not queue._waiting
     queue.release()
     assert queue.acquire(timeout=1)
+
+
+def busy_timeout() -> int:
+    """What SQLite itself waits for other processes, in milliseconds."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout")
+        return int(cursor.fetchone()[0])
+
+
+def test_who_is_in_a_hurry_waits_less_for_other_processes_and_the_next_as_before(db: None) -> None:
+    here: Any = connection
+    usual = busy_timeout()
+    with here.waiting_at_most(0.25), transaction.atomic():
+        assert busy_timeout() == 250
+    with here.waiting_at_most(0.25), transaction.atomic():
+        assert busy_timeout() == 250
+    with transaction.atomic():
+        assert busy_timeout() == usual
+    with here.waiting_at_most(0.25), transaction.atomic():
+        pass
+    connection.close()
+    with transaction.atomic():
+        assert busy_timeout() == usual
+
+
+class TestFirstRow:
+    """It is what a cursor of Django's would be, for whoever listens and whatever goes wrong."""
+
+    @pytest.fixture
+    def here(self, external_session: Session) -> Any:  # noqa: ARG002 - a row to ask for
+        return connection
+
+    def test_answers(self, here: Any) -> None:
+        assert here.first_row("SELECT %s, '%%', count(*) FROM coaching_session", ["a"]) == ("a", "%", 1)
+        assert here.first_row("SELECT 1 FROM coaching_session WHERE id = %s", [-1]) is None
+
+    def test_a_closed_connection_is_opened_anew(self, here: Any) -> None:
+        here.close()
+        assert here.first_row("SELECT 1", []) == (1,)
+
+    def test_raises_the_errors_of_django(self, here: Any) -> None:
+        with pytest.raises(OperationalError):
+            here.first_row("SELECT nothing", [])
+        with pytest.raises(IntegrityError):
+            here.first_row("UPDATE coaching_session SET session_id = NULL RETURNING id", [])
+
+    def test_a_transaction_that_is_lost_takes_no_more(self, here: Any) -> None:
+        with transaction.atomic():
+            transaction.set_rollback(True)
+            with pytest.raises(transaction.TransactionManagementError):
+                here.first_row("SELECT 1", [])
+
+    def test_who_listens_hears_it(self, here: Any) -> None:
+        heard: list[str] = []
+
+        def listen(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+            heard.append(sql)
+            return execute(sql, parameters, many, context)
+
+        with here.execute_wrapper(listen), CaptureQueriesContext(connection) as captured:
+            assert here.first_row("SELECT %s", [5]) == (5,)
+        assert heard == ["SELECT %s"]
+        assert [query["sql"] for query in captured] == ["SELECT 5"]
