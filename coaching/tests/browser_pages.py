@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class Site:
     visits: list[str] = field(default_factory=list)
     #: Paths whose answers wait until the event is set.
     held: dict[str, threading.Event] = field(default_factory=dict)
+    #: How long each answer takes, in seconds.
+    delay: float = 0.0
     origin: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -39,6 +42,7 @@ class Site:
         self.visits.append(f"{request.command} {request.path}")
         if path in self.held:
             self.held[path].wait(20)
+        time.sleep(self.delay)
         if path in self.redirects:
             request.send_response(302)
             request.send_header("Location", self.redirects[path])
