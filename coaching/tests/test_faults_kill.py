@@ -38,7 +38,7 @@ PATIENCE = 100.0 + 100 * TIMES
 #: All of them are ended, in an order and at moments of chance; then the sessions may come to their end.
 AT_WORK = 8 * TIMES
 VICTIMS = AT_WORK * [WORKER_AT_WORK] + TIMES * [
-    *2 * ["web", "worker-1", "worker-2", "sweep", WEB_AT_AN_ANSWER], *3 * [BROWSER_AT_WORK], *4 * ["browser"]
+    "web", *2 * ["worker-1", "worker-2", "sweep"], *3 * [WEB_AT_AN_ANSWER, BROWSER_AT_WORK], *4 * ["browser"]
 ]  # fmt: skip
 #: Somebody who has tried this often does it by hand.
 TRIES = 3
