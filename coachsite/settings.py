@@ -85,7 +85,7 @@ COACHSITE_HTTPS = _flag("COACHSITE_HTTPS", default=False)
 COACHSITE_PROXIES: int = _number("COACHSITE_PROXIES", default=1 if COACHSITE_HTTPS else 0)
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "coachsite.apps.SiteConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
