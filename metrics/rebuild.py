@@ -29,7 +29,10 @@ class Difference(NamedTuple):
 
 
 def rebuild(*, repair: bool = True) -> Iterator[Difference]:
-    """Every number that differs from a new count, put right unless told otherwise. One workflow at a time is held."""
+    """Every number that differs from a new count, put right unless told otherwise. One workflow at a time is held.
+
+    What is deleted meanwhile has no numbers any more, and is passed over.
+    """
     for workflow in Workflow.objects.order_by("pk"):
         for step_pk in workflow.steps.order_by("pk").values_list("pk", flat=True):
             with transaction.atomic():
@@ -39,7 +42,9 @@ def rebuild(*, repair: bool = True) -> Iterator[Difference]:
 
 
 def _step(step_pk: int, *, repair: bool) -> Iterator[Difference]:
-    (step,) = hold_steps(Step.objects.filter(pk=step_pk))
+    step = next(iter(hold_steps(Step.objects.filter(pk=step_pk))), None)
+    if step is None:
+        return
     tally = tally_of(step)
     kept = tally.numbers
     counted = count_step(step, tally)
@@ -115,6 +120,9 @@ def _starting(number: int) -> Change:
 
 
 def _workflow(workflow: Workflow, *, repair: bool) -> Iterator[Difference]:
+    # Whoever deletes the workflow holds it before its tallies, too.
+    if Workflow.objects.filter(pk=workflow.pk).select_for_update(no_key=True).first() is None:
+        return
     # Whoever adds to the workflow's tallies takes this row first, and waits here.
     list(WorkflowLearningMetrics.objects.filter(workflow=workflow, source=Source.LIVE).select_for_update())
     counted: Contributions = {}

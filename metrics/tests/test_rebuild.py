@@ -27,7 +27,7 @@ from coaching.actions.sessions import (
     start_session,
 )
 from coaching.actions.suggestions import Proposal, open_suggestion, record_outcome
-from coaching.actions.workflows import change_step, create_workflow, set_steps
+from coaching.actions.workflows import change_step, create_workflow, delete_workflow, set_steps
 from coaching.exceptions import NotAuto, NotReady
 from coaching.models import Decision, Level, Session, Step, Suggestion, Workflow
 from metrics.models import CalibrationBin, DailyTally, LatencyBin, Source, StepTally, WorkflowLearningMetrics
@@ -412,6 +412,25 @@ def test_what_differs_says_where_what_is_kept_and_what_is_counted(worked: Workfl
     DailyTally.objects.update(rejected=7)
     assert differences() == [(f"invoice-import dailytally {today} rejected", 7, 1)]
     assert differences(repair=True) == [(f"invoice-import dailytally {today} rejected", 7, 1)]
+    assert differences() == []
+
+
+def test_what_is_deleted_meanwhile_is_passed_over(worked: Workflow, owner: User) -> None:
+    """The first of three steps has been counted, the others have not, when their workflow goes."""
+    deleted = create_workflow(
+        workflow_id="deleted", name="Deleted", executor="external", by=owner,
+        steps=[{"node_id": node, "action": {"type": "click"}} for node in NODES],
+    )  # fmt: skip
+    StepTally.objects.filter(step__in=deleted.steps.all()).delete()
+    for step in deleted.steps.all():
+        StepTally.objects.create(step=step, accepted=7)
+    WorkflowLearningMetrics.objects.filter(workflow=worked).update(sessions=50)
+    counting = rebuild()
+    said = [next(difference for difference in counting if difference.what == "deleted a accepted")]
+    delete_workflow(deleted)
+    assert list(counting) == []
+    assert said == [("deleted a accepted", 7, 0)]
+    assert WorkflowLearningMetrics.objects.get(workflow=worked).sessions == 2
     assert differences() == []
 
 
