@@ -33,7 +33,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.live]
 
 LOCK = """
 import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
+# The site writes all the time, and SQLite's waiting is not fair.
+database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
 database.execute("BEGIN EXCLUSIVE")
 print("locked", flush=True)
 sys.stdin.read()
