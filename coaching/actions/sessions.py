@@ -136,8 +136,10 @@ def remember_browser(session: Session, *, url: str, viewport: tuple[int, int]) -
 
     Secrets in the address are kept as placeholders.
     """
-    session.browser = {"url": with_placeholders(url, session), "viewport": list(viewport)}
-    Session.objects.filter(pk=session.pk).update(browser=session.browser)
+    where = {"url": with_placeholders(url, session), "viewport": list(viewport)}
+    if where != session.browser:
+        session.browser = where
+        Session.objects.filter(pk=session.pk).update(browser=where)
 
 
 def wait_for_a_browser(session_pk: int, *, why: str) -> None:

@@ -16,13 +16,13 @@ from typing import Any
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
-from . import screenshot
 from .chromium import running_endpoint, start_chromium
 from .driver import LIMIT_SECONDS, BrowserHangs, BrowserLost, BrowserThread, P, T
 from .guard import resolver_rules
 from .limits import OFTEN, closing_was_told, room_beside, why_closed
 from .locate import Located, locate, timeout_in
 from .perform import Performed, perform
+from .screenshot import View, look
 from .tabs import Tabs, viewport_of
 from .text import clean
 from .urls import ForbiddenUrl, check_destination
@@ -67,18 +67,10 @@ class SessionBrowser:
         """Where its tabs may not go and wanted to, or went while nobody looked on, since this was last told."""
         return self._run(lambda: self._tabs.guard.told() if self._tabs.guard else "")
 
-    @property
-    def title(self) -> str:
-        return str(clean(self._look(lambda: str(self._page.title()))))
-
-    @property
-    def viewport(self) -> tuple[int, int]:
-        """Width and height of the tab in use, in CSS pixels."""
-        return self._look(lambda: viewport_of(self._page))
-
-    def screenshot(self, *, hide: Sequence[str] = ()) -> bytes:
-        """PNG of the viewport, one pixel per CSS pixel; password fields and what shows a string of `hide` covered."""
-        return self._look(lambda: screenshot.take(self._tabs, self._page, hide=hide))
+    def look(self, *, hide: Sequence[str] = ()) -> View:
+        """What the tab in use shows; password fields and what shows a string of `hide` are covered on the picture."""
+        view = self._within(self._patience, lambda: look(self._tabs, self._page, hide=hide))
+        return replace(view, url=clean(view.url), title=clean(view.title))
 
     def locate(self, action: Mapping[str, Any], *, timeout_ms: int | None = None) -> Located:
         """Where the target of `action` is, waited for up to `timeout_ms`; raises `BrowserLost`."""
@@ -102,9 +94,6 @@ class SessionBrowser:
 
     def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return self._within(LIMIT_SECONDS, function, *args, **kwargs)
-
-    def _look(self, function: Callable[[], T]) -> T:
-        return self._within(self._patience, function)
 
     def _longest(self, action: Mapping[str, Any], timeout_ms: int | None) -> float:
         return timeout_in(action, timeout_ms) / 1000 + self._patience + BEYOND_LOOK_SECONDS

@@ -24,7 +24,7 @@ from ..actions.proposing import earlier_trouble
 from ..actions.risk import sends_a_form
 from ..actions.secrecy import keep_secret, secret_names, without_secrets
 from ..actions.sessions import complete_session, keep_last_picture, remember_browser, wait_for_a_browser
-from ..actions.suggestions import begin_performing, open_suggestion, record_outcome, withdraw_suggestion
+from ..actions.suggestions import Proposal, begin_performing, open_suggestion, record_outcome, withdraw_suggestion
 from ..exceptions import IllegalTransition, NotAuto, SessionNotActive
 from ..models import Decision, Session, StepVersion, Suggestion
 from ..recordings import MissingVariable, fill_known, names_in
@@ -150,7 +150,7 @@ class _Turn:
         if self.browser.reopened:
             self._tell_that_the_browser_was_lost()
         while self._one_step():
-            self.lease.renew()
+            self.lease.keep()
 
     def _tell_that_the_browser_was_lost(self) -> None:
         words = self.browser.why_reopened or BROWSER_LOST
@@ -181,8 +181,8 @@ class _Turn:
 
     def _keep_last_picture(self) -> None:
         """How the page looks in the end: what the last step has led to, which no suggestion shows."""
-        _, screenshot = self._look()
-        keep_last_picture(self.session, screenshot)
+        _, picture = self._look()
+        keep_last_picture(self.session, picture)
 
     def _propose(self, latest: Suggestion | None) -> bool:
         """Puts the current step to the coach, or to the policy where it may run alone (see `actions.asking`)."""
@@ -191,29 +191,24 @@ class _Turn:
         refused = self._shown(self.browser.refused())
         trouble = " ".join(part for part in (self.trouble, refused, earlier) if part)
         self.trouble = ""
-        found = None
+        found, action = None, planned.action
         if planned.supported:
             try:
                 found = self._locate(filled(planned.action, self.session))
                 if found.password:
                     self._keep_typed_secret(planned.version)
                     planned = plan(self.session, page_url=self._shown(self.browser.url))
+                action = filled(planned.action, self.session)
             except MissingVariable as error:
                 trouble = f"{trouble} {error}".strip()
-        page, screenshot = self._look()
-        proposal = build_proposal(self.session, planned, found=found, trouble=trouble, page=page, screenshot=screenshot)
-        self.lease.renew()
-        try:
-            # Asked and accepted in one: nothing may come between that would leave a question which nobody is to answer.
-            with transaction.atomic():
-                suggestion = open_suggestion(self.session, proposal, lease_owner=self.lease.owner)
-                if not proposal.asked_because:
-                    decide(suggestion, Answer(decision=Decision.Kind.ACCEPT), by=None)
-        except NotAuto:
-            # Taken back while we looked at the page: proposed anew, to a person.
-            suggestion.screenshot.delete(save=False)
-            return True
-        return not proposal.asked_because
+        page, picture = self._look()
+        proposal = build_proposal(self.session, planned, found=found, trouble=trouble, page=page, screenshot=picture)
+        self.lease.keep()
+        if suggestion := self._ask(proposal):
+            if proposal.asked_because:
+                return False
+            self._act(suggestion, action, found)
+        return True
 
     def _keep_typed_secret(self, version: StepVersion) -> None:
         """A recording does not say which fields are for passwords; the page does, before anything is shown of it."""
@@ -222,7 +217,29 @@ class _Turn:
             keep_secret(self.session.workflow, typed)
             self.session.refresh_from_db()
 
+    def _ask(self, proposal: Proposal) -> Suggestion | None:
+        """The suggestion, which the coach is asked about, or which the policy accepted and whose action has begun.
+
+        None when the policy may not answer any more: taken back while we looked at the page.
+        """
+        suggestion = None
+        try:
+            # In one: nothing may come between that would leave a question which nobody is to answer.
+            with transaction.atomic():
+                suggestion = open_suggestion(self.session, proposal, lease_owner=self.lease.owner)
+                if not proposal.asked_because:
+                    decide(suggestion, Answer(decision=Decision.Kind.ACCEPT), by=None)
+                    self._begin(suggestion)
+        except BaseException as error:
+            if suggestion:
+                suggestion.screenshot.delete(save=False)
+            if isinstance(error, NotAuto):
+                return None
+            raise
+        return suggestion
+
     def _perform(self, suggestion: Suggestion) -> None:
+        """Does what a person has decided."""
         template = suggestion.decision.correction or suggestion.action
         try:
             action = filled(template, self.session)
@@ -233,9 +250,16 @@ class _Turn:
         if not found.found:
             record_outcome(suggestion, Outcome.NOT_PERFORMED, error=self._shown(found.problem or ""))
             return
-        self.lease.renew()
+        self.lease.keep()
+        self._begin(suggestion)
+        self._act(suggestion, action, found)
+
+    def _begin(self, suggestion: Suggestion) -> None:
         if not begin_performing(suggestion, lease_owner=self.lease.owner):
             raise SessionNotActive("The session was paused or ended before the action.")
+
+    def _act(self, suggestion: Suggestion, action: Mapping[str, Any], found: Located | None) -> None:
+        """Performs what has begun, and keeps what came of it."""
         started = time.monotonic()
         performed = self.browser.perform(action, found, timeout_ms=timeout_of(action, self.session))
         took = timedelta(seconds=time.monotonic() - started)
@@ -258,12 +282,11 @@ class _Turn:
         return self.browser.locate(action, timeout_ms=timeout_of(action, self.session))
 
     def _look(self) -> tuple[dict[str, Any], bytes]:
-        """`({url, title, viewport}, screenshot)` of the page as it is, free of secrets."""
-        browser = self.browser
-        screenshot = browser.screenshot(hide=self._secrets())
-        remember_browser(self.session, url=browser.url, viewport=browser.viewport)
-        page = {"url": self._shown(browser.url), "title": self._shown(browser.title), "viewport": browser.viewport}
-        return page, screenshot
+        """`({url, title, viewport}, PNG)` of the page as it is, free of secrets."""
+        view = self.browser.look(hide=self._secrets())
+        remember_browser(self.session, url=view.url, viewport=view.viewport)
+        page = {"url": self._shown(view.url), "title": self._shown(view.title), "viewport": view.viewport}
+        return page, view.picture
 
     def _secrets(self) -> list[str]:
         return list(decrypt(self.session.encrypted_secrets).values())

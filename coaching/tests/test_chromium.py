@@ -142,7 +142,7 @@ def test_pages_survive_the_kill_of_their_client(profile: Path, browser_thread: B
             assert desk.browser.reopened is False
             assert desk.browser.url == f"{site.origin}/"
             assert desk.js("document.querySelector('#a').value") == "42.50"
-            assert desk.browser.viewport == (900, 600)
+            assert desk.browser.look().viewport == (900, 600)
 
 
 def test_a_lost_browser_is_opened_again_at_the_last_address(
@@ -153,7 +153,7 @@ def test_a_lost_browser_is_opened_again_at_the_last_address(
         site.pages["/claims/"] = "<h1>Claims</h1>"
         with own_desk(profile, browser_thread, site) as desk:
             assert desk.browser.reopened is False
-            assert desk.browser.viewport == VIEWPORT
+            assert desk.browser.look().viewport == VIEWPORT
         endpoint = running_endpoint(profile)
         assert endpoint
         os.killpg(os.getpgid(endpoint.pid), signal.SIGKILL)
@@ -173,7 +173,7 @@ def test_a_browser_lost_in_the_middle_leaves_an_uncertain_outcome(
         done = desk.browser.perform({"type": "click", "selectors": [["aria/Save"]]}, located)
         assert (done.ok, done.uncertain) == (False, True)
         with pytest.raises(BrowserLost):
-            desk.browser.screenshot()
+            desk.browser.look()
 
 
 def test_a_hanging_page_does_not_hold_the_worker(profile: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_hanging_page_does_not_hold_the_worker(profile: Path) -> None:
                 with pytest.raises(BrowserLost, match="has not answered"):
                     desk.locate("aria/Save")
                 with pytest.raises(BrowserLost):
-                    desk.browser.screenshot()
+                    desk.browser.look()
             stop_chromium(profile)
             with own_desk(profile, thread, site, expected=True) as desk:
                 desk.show("<button>Save</button>")

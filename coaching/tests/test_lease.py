@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -73,6 +75,25 @@ def test_renewing_makes_it_last(session: Session) -> None:
     expire(session)
     held.renew()
     assert session not in Session.objects.unleased()
+
+
+def test_is_kept_without_writing_until_a_tenth_of_its_time_is_over(session: Session, settings: Settings) -> None:
+    held = claim(session.pk)
+    assert held
+    with CaptureQueriesContext(connection) as queries:
+        held.keep()
+    assert not queries
+    settings.LEASE_SECONDS = 100
+    expire(session)
+    held.renewed -= 11
+    held.keep()
+    assert session not in Session.objects.unleased()
+    expire(session)
+    taken = claim(session.pk)
+    assert taken
+    held.renewed -= 11
+    with pytest.raises(LeaseLost):
+        held.keep()
 
 
 def test_of_a_deleted_session_is_lost(session: Session) -> None:

@@ -32,7 +32,7 @@ def test_navigate_and_arrive(desk: Desk) -> None:  # noqa: F811
     done = desk.do("navigate", url=url, assertedEvents=asserting("http://recorded.example/claims/4"))
     assert done.ok, done.reason
     assert desk.browser.url == url
-    assert desk.browser.title == "Claims"
+    assert desk.browser.look().title == "Claims"
 
 
 def test_a_redirect_elsewhere_is_told(desk: Desk) -> None:  # noqa: F811
@@ -326,7 +326,7 @@ def test_tabs_viewport_and_network_stay_over_attachments(
                 assert desk.do("click", "aria/Open").ok
             with own_desk(profile, browser_thread, site, expected=True) as desk:
                 assert desk.browser.url == f"{site.origin}/"
-                assert desk.browser.viewport == (820, 540)
+                assert desk.browser.look().viewport == (820, 540)
                 assert desk.do("click", "aria/In pop-up", target=f"{site.origin}/pop").ok
                 assert desk.do("close", target=f"{site.origin}/pop").ok
                 assert desk.browser.url == f"{site.origin}/"
@@ -431,7 +431,7 @@ def brightness(desk: Desk, picture: bytes, *points: tuple[float, float]) -> list
                     ...{[list(point) for point in points]}.map(([x, y]) => [...context.getImageData(x, y, 1, 1).data].slice(0, 3))];
         }})()"""
     )
-    assert tuple(pixels[0][:2]) == desk.browser.viewport
+    assert tuple(pixels[0][:2]) == desk.browser.look().viewport
     return [tuple(pixel) for pixel in pixels[1:]]
 
 
@@ -447,7 +447,7 @@ def test_no_secret_is_readable_on_a_picture(desk: Desk) -> None:  # noqa: F811
         f"<div id=host style='{style.format(x=200, y=100)}'></div>"
         f"<script>host.attachShadow({{mode: 'open'}}).innerHTML = \"<div style='height: 30px'>{SECRET}</div>\"</script>"
     )
-    picture = desk.browser.screenshot(hide=[SECRET, ""])
+    picture = desk.browser.look(hide=[SECRET, ""]).picture
     corners = [(x + 60.0, y + 27.0) for x, y in [(0, 0), (200, 0), (400, 0), (0, 100), (200, 100), (600, 0)]]
     *masked, plain = brightness(desk, picture, *corners)
     assert masked == [(61, 61, 61)] * 5
@@ -469,13 +469,13 @@ def test_nor_where_it_is_no_plain_text(desk: Desk, markup: str) -> None:  # noqa
     pictures = []
     for secret in (SECRET, "".join(reversed(SECRET))):
         desk.show(f"<style>* {{ font-family: monospace }}</style>{markup.format(secret)}")
-        pictures.append(desk.browser.screenshot(hide=[secret]))
+        pictures.append(desk.browser.look(hide=[secret]).picture)
     assert pictures[0] == pictures[1]
 
 
 def test_a_picture_without_secrets_shows_everything(desk: Desk) -> None:  # noqa: F811
     desk.show("<body style='margin: 0; background: rgb(10, 200, 30)'>")
-    assert brightness(desk, desk.browser.screenshot(hide=["x"]), (5, 5), (990, 690)) == [(10, 200, 30)] * 2
+    assert brightness(desk, desk.browser.look(hide=["x"]).picture, (5, 5), (990, 690)) == [(10, 200, 30)] * 2
 
 
 def test_a_tab_behind_another_can_be_pictured(desk: Desk) -> None:  # noqa: F811
@@ -484,9 +484,9 @@ def test_a_tab_behind_another_can_be_pictured(desk: Desk) -> None:  # noqa: F811
         "<body style='background: rgb(10, 200, 30)'><input type=password value=x><a href=/pop target=_blank>Open</a>"
     )
     assert desk.do("click", "aria/Open").ok
-    assert brightness(desk, desk.browser.screenshot(), (500, 500)) == [(10, 200, 30)]
+    assert brightness(desk, desk.browser.look().picture, (500, 500)) == [(10, 200, 30)]
     assert desk.locate("aria/Pop", target=f"{desk.site.origin}/pop", ms=3_000).found
-    assert brightness(desk, desk.browser.screenshot(), (500, 500)) == [(1, 2, 3)]
+    assert brightness(desk, desk.browser.look().picture, (500, 500)) == [(1, 2, 3)]
 
 
 def test_a_frame_in_a_process_of_its_own(browser_thread: BrowserThread, tmp_path: Path) -> None:  # noqa: F811
@@ -505,7 +505,7 @@ def test_a_frame_in_a_process_of_its_own(browser_thread: BrowserThread, tmp_path
                 desk.show(f"<body style='margin: 0'><iframe src={other}/pay frameborder=0></iframe>")
                 assert len(browser._run(lambda: browser._tabs.separate_sessions(browser._page))) == 1
                 assert desk.do("click", "aria/Pay", frame=[0]).ok
-                assert brightness(desk, browser.screenshot(hide=[SECRET]), (20, 20)) == [(61, 61, 61)]
+                assert brightness(desk, browser.look(hide=[SECRET]).picture, (20, 20)) == [(61, 61, 61)]
     finally:
         stop_chromium(profile)
 
