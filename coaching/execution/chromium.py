@@ -47,6 +47,8 @@ FLAGS = (
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
     "--disable-features=Translate,MediaRouter,OptimizationHints",
+    # A picture is taken of the next surface instead of after two frames, and does not stall; Playwright sets it too.
+    "--enable-features=CDPScreenshotNewSurface",
     "--hide-crash-restore-bubble",
     "--password-store=basic",
     "--mute-audio",
