@@ -31,6 +31,10 @@ class IllegalTransition(DomainError):
     code = "illegal_transition"
 
 
+class ProposalOutdated(IllegalTransition):
+    """Packs have changed what is proposed for the step since the proposal was made: it must be made anew."""
+
+
 class SessionNotActive(DomainError):
     code = "session_not_active"
 

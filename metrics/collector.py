@@ -52,7 +52,11 @@ def _with_decision(decision: Decision, step: Step, *, in_trouble: bool) -> tuple
     tally = tally_of(step)
     version = decision.step_version or step.version
     decided = Decided(
-        kind=decision.decision, version=version.number, by_person=not decision.unattended, in_trouble=in_trouble
+        kind=decision.decision,
+        version=version.number,
+        by_person=not decision.unattended,
+        in_trouble=in_trouble,
+        outdated=decision.outdated,
     )
     return tally, after_decision(tally.numbers, decided, step.workflow.autonomy)
 
@@ -77,7 +81,11 @@ def _count_outcome(decision: Decision, step: Step, **_: Any) -> None:
     tally = tally_of(step)
     version = decision.step_version or step.version
     numbers = after_outcome(
-        tally.numbers, kind=decision.decision, version=version.number, success=bool(decision.execution_success)
+        tally.numbers,
+        kind=decision.decision,
+        version=version.number,
+        success=bool(decision.execution_success),
+        outdated=decision.outdated,
     )
     if numbers != tally.numbers:
         was_ready = tally.ready

@@ -76,18 +76,24 @@ Fact = tuple[int, Change]
 def _decisions(step: Step) -> Iterator[Fact]:
     rows: Any = step.decisions.filter(fact__isnull=False).order_by()
     facts = rows.values_list(
-        "fact", "decision", "step_version__number", "unattended", "suggestion__asked_because"
+        "fact", "decision", "step_version__number", "unattended", "suggestion__asked_because", "outdated"
     )  # fmt: skip
-    for fact, kind, version, unattended, asked_because in facts.iterator(chunk_size=2000):
-        in_trouble = asked_because == Suggestion.AskedBecause.TROUBLE
-        yield fact, _deciding(Decided(kind=kind, version=version, by_person=not unattended, in_trouble=in_trouble))
+    for fact, kind, version, unattended, asked_because, outdated in facts.iterator(chunk_size=2000):
+        decided = Decided(
+            kind=kind,
+            version=version,
+            by_person=not unattended,
+            in_trouble=asked_because == Suggestion.AskedBecause.TROUBLE,
+            outdated=outdated,
+        )
+        yield fact, _deciding(decided)
 
 
 def _outcomes(step: Step) -> Iterator[Fact]:
     rows: Any = step.decisions.filter(outcome_fact__isnull=False).order_by()
-    facts = rows.values_list("outcome_fact", "decision", "step_version__number", "execution_success")
-    for fact, kind, version, success in facts.iterator(chunk_size=2000):
-        yield fact, _performing(kind, version, success=success)
+    facts = rows.values_list("outcome_fact", "decision", "step_version__number", "execution_success", "outdated")
+    for fact, kind, version, success, outdated in facts.iterator(chunk_size=2000):
+        yield fact, _performing(kind, version, success=success, outdated=outdated)
 
 
 def _levels(step: Step) -> Iterator[Fact]:
@@ -107,8 +113,8 @@ def _deciding(decided: Decided) -> Change:
     return lambda tally, policy: after_decision(tally, decided, policy)
 
 
-def _performing(kind: str, version: int, *, success: bool) -> Change:
-    return lambda tally, _policy: after_outcome(tally, kind=kind, version=version, success=success)
+def _performing(kind: str, version: int, *, success: bool, outdated: bool) -> Change:
+    return lambda tally, _policy: after_outcome(tally, kind=kind, version=version, success=success, outdated=outdated)
 
 
 def _moving(level: Level, *, restarts: bool) -> Change:

@@ -49,12 +49,16 @@ COUNTERS = {"accept": "accepted", "reject": "rejected", "correct": "corrected", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """A decision, as far as it is evidence. `version` is the number of the step version that it was about."""
+    """A decision, as far as it is evidence. `version` is the number of the step version that it was about.
+
+    `outdated`: packs propose something else by now than what was decided on.
+    """
 
     kind: str
     version: int
     by_person: bool
     in_trouble: bool = False
+    outdated: bool = False
 
 
 def after_decision(tally: Tally, decided: Decided, policy: Policy) -> Tally:
@@ -70,7 +74,8 @@ def after_decision(tally: Tally, decided: Decided, policy: Policy) -> Tally:
     tally = replace(tally, **{counter: getattr(tally, counter) + 1})
     # What was accepted with a person's help says nothing about running without one.
     helped = decided.in_trouble and decided.kind == "accept"
-    if helped or decided.version < tally.epoch_version or decided.kind in {"manual", "skip"}:
+    of_another = decided.outdated or decided.version < tally.epoch_version
+    if helped or of_another or decided.kind in {"manual", "skip"}:
         return tally
     refused = decided.kind != "accept"
     if tally.auto and not decided.in_trouble:
@@ -87,9 +92,9 @@ def after_decision(tally: Tally, decided: Decided, policy: Policy) -> Tally:
     return tally
 
 
-def after_outcome(tally: Tally, *, kind: str, version: int, success: bool) -> Tally:
+def after_outcome(tally: Tally, *, kind: str, version: int, success: bool, outdated: bool = False) -> Tally:
     """The step's own action was performed, or failed. What was done in its place by a correction says nothing of it."""
-    if not tally.auto or kind != "accept" or version < tally.epoch_version:
+    if not tally.auto or kind != "accept" or outdated or version < tally.epoch_version:
         return tally
     return replace(tally, execution_score=scoring.execution_score_after(tally.execution_score, failed=not success))
 

@@ -143,10 +143,11 @@ def start_anew(
     change_level(step, level, by=by, reason=reason, evidence=evidence, tell=tell)
 
 
-def restart_evidence(steps: QuerySet[Step], *, by: User | None, reason: str) -> None:
-    """What is proposed for these steps has changed: their evidence starts anew, and AUTO ones go back to the coach.
+def restart_evidence(steps: QuerySet[Step], *, by: User | None, reason: str) -> list[Session]:
+    """Packs have changed what is proposed for these steps: their evidence starts anew, and AUTO ones go back to the
+    coach.
 
-    Their workflows' sessions under way are told.
+    Their workflows' sessions under way are told; returns these, which are held until the transaction ends.
     """
     with transaction.atomic():
         workflows = Workflow.objects.filter(steps__in=steps)
@@ -154,13 +155,16 @@ def restart_evidence(steps: QuerySet[Step], *, by: User | None, reason: str) -> 
         for session in Session.objects.ongoing().filter(workflow__in=workflows).order_by("pk"):
             if hold(session.pk):
                 told.setdefault(session.workflow_id, []).append(session)
-        for standing in standings(hold_steps(steps)):
+        held = hold_steps(steps)
+        Step.objects.filter(pk__in=[step.pk for step in held]).update(pack_changes=F("pack_changes") + 1)
+        for standing in standings(held):
             step = standing.step
             level = Level.COACHING if step.level == Level.AUTO else Level(step.level)
             change_level(
                 step, level, by=by, reason=reason, evidence=standing.as_evidence(), restarts=True,
                 tell=told.get(step.workflow_id, []),
             )  # fmt: skip
+    return [session for sessions in told.values() for session in sessions]
 
 
 def _is_demonstrated(workflow: Workflow) -> bool:

@@ -22,6 +22,7 @@ from ..exceptions import (
     IllegalTransition,
     InvalidInput,
     NotAuto,
+    ProposalOutdated,
     QuestionOpen,
     SessionNotActive,
 )
@@ -111,7 +112,7 @@ def ask(session: Session, question: Question, *, by: User) -> tuple[Suggestion, 
         try:
             with transaction.atomic():
                 return _ask(session, question, by=by)
-        except (NotAuto, _LookAgain):
+        except (NotAuto, ProposalOutdated, _LookAgain):
             continue  # changed by somebody while we looked: what holds now?
 
 
@@ -203,6 +204,7 @@ def _proposal(session: Session, question: Question, index: int, step: Step) -> P
         screenshot=question.screenshot,
         step_version=step.version,
         packs=packs,
+        pack_changes=step.pack_changes,
         expires_at=timezone.now() + question.expires_in if question.expires_in else None,
         on_expiry=question.on_expiry,
         reference=question.reference,

@@ -25,7 +25,8 @@ from ..packs import PackItem as Item
 from ..packs.merging import Comparison
 from .audit import What, note
 from .naming import free_name, name_of, slug_of
-from .pack_items import add_entry, digest_of, from_correction, hold_pack, item_of, items_of, log, touch_steps
+from .pack_effects import propose_anew, touch_steps
+from .pack_items import add_entry, digest_of, from_correction, hold_pack, item_of, items_of, log
 
 Status = CorrectionPack.Status
 #: How much of an exported file may be pictures: a file of more than 10 MiB could not be imported.
@@ -297,7 +298,7 @@ def _touch_difference(before: PackVersion | None, after: PackVersion | None, *, 
     """Restarts the evidence of the steps for which the two versions propose different actions."""
     old, new = _by_content(before), _by_content(after)
     touched = [entry for content, entry in {**old, **new}.items() if (content in old) != (content in new)]
-    touch_steps(touched, by=by, why=why)
+    propose_anew(touch_steps(touched, by=by, why=why))
 
 
 def _by_content(version: PackVersion | None) -> Mapping[str, PackEntry]:

@@ -22,7 +22,7 @@ from .captures import capture
 from .corrections import describe_correction, keep_correction
 from .facts import count_fact, count_fact_of
 from .naming import name_of
-from .pack_use import judge_use
+from .pack_record import judge_use
 from .secrecy import without_secrets
 from .workflows import step_in_words, step_named
 
@@ -160,6 +160,7 @@ def _write_decision(
     is_current = step is not None and suggestion.step_version_id in {None, step.current_id}
     decision = Decision(
         step=step,
+        outdated=step is not None and _is_outdated(suggestion, step),
         # Usually the current one, which is at hand.
         step_version=step.current if step and is_current else suggestion.step_version,
         fact=step.last_fact if step else None,
@@ -181,6 +182,14 @@ def _write_decision(
     )
     rows.insert(decision)
     return decision
+
+
+def _is_outdated(suggestion: Suggestion, step: Step) -> bool:
+    """Whether packs propose something else for the step by now than what is decided on."""
+    if suggestion.step_version_id is None or suggestion.pack_changes == step.pack_changes:
+        return False
+    # It may have been found to stay the same since it was read.
+    return not Suggestion.objects.filter(pk=suggestion.pk, pack_changes=step.pack_changes).exists()
 
 
 def _step_of(suggestion: Suggestion) -> Step | None:

@@ -1,4 +1,4 @@
-"""The corrections of packs, one by one: switched off and on, edited, rejected; and the steps that they touch."""
+"""The corrections of packs, one by one: switched off and on, edited, rejected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max
 from django.utils import timezone
 
 from ..exceptions import IllegalTransition, InvalidInput
@@ -15,20 +15,17 @@ from ..models import (
     Correction,
     CorrectionPack,
     PackChange,
-    PackConflict,
     PackEntry,
     PackItem,
     PackVersion,
-    Step,
-    Suggestion,
 )
 from ..packs import PackItem as Item
 from ..packs import TargetPrint, changes_from_json, digest
 from ..packs.changes import Change, changes_as_json
 from ..packs.document import content_digest
 from ..recordings import unmask
-from .autonomy import restart_evidence
 from .naming import name_of
+from .pack_effects import propose_anew, touch_steps
 from .secrecy import secret_names_of
 
 MAX_TEXT = 10_000
@@ -234,7 +231,7 @@ def _switch(items: Iterable[PackItem], *, on: bool, by: User | None, reason: str
         in_use = active.filter(enabled=True, rejected="")
         why = "was switched on" if on else "was switched off"
         # Sessions and steps are held before the corrections, as by whoever decides.
-        touch_steps(list(in_use.select_related("item__pack")), by=by, why=why)
+        touched = touch_steps(list(in_use.select_related("item__pack")), by=by, why=why)
         state: dict[str, Any] = (
             {"off_since": None, "off_by": "", "off_reason": "", "right": 0, "wrong": 0}
             if on
@@ -244,22 +241,4 @@ def _switch(items: Iterable[PackItem], *, on: bool, by: User | None, reason: str
             PackItem.objects.filter(pk=item.pk).update(**state)
             words = f"correction {item.number}{': ' if reason else ''}{reason}"
             log(item.pack, why.removeprefix("was "), by=by, version=item.pack.active, words=words)
-
-
-def touch_steps(entries: Collection[PackEntry], *, by: User | None, why: str) -> None:
-    """Starts the evidence of every step anew that these corrections change: from now on it proposes something else."""
-    if not entries:
-        return
-    places = Q(pk__in=[])
-    for entry in entries:
-        places |= Q(workflow__workflow_id=entry.workflow_id, node_id=entry.node_id)
-    keys = {e.target_key for e in entries if e.target_key and e.item.pack.scope == CorrectionPack.Scope.TARGET}
-    if keys:
-        seen = Suggestion.objects.filter(target_key__in=keys).values("step_version__step").distinct()
-        places |= Q(pk__in=seen)
-    named = sorted({entry.item.pack.name for entry in entries})
-    reason = f"A correction of pack “{named[0]}” {why}: the step proposes something else now."
-    restart_evidence(Step.objects.filter(places, step_index__isnull=False), by=by, reason=reason)
-    # Whether they still contradict others will show. After the sessions are held, as by whoever notes a conflict.
-    items = [entry.item_id for entry in entries]
-    PackConflict.objects.filter(Q(item__in=items) | Q(other__in=items)).delete()
+        propose_anew(touched)

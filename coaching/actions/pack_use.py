@@ -1,4 +1,4 @@
-"""Published packs at work: which corrections change a proposal, and whether people found them right."""
+"""Published packs at work: which corrections change a proposal, and what contradicts what."""
 
 from __future__ import annotations
 
@@ -6,29 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from .. import events, evidence
 from ..models import (
     CorrectionPack,
-    Decision,
     PackConflict,
     PackEntry,
-    PackItem,
     PackUse,
     PackVersion,
     Session,
     Suggestion,
 )
 from ..packs import Applied, Rule, Situation, apply_rules, changes_from_json
-from .pack_items import switch_off
-
-#: A correction that is used and found wrong is switched off: after so many uses, below this confidence of being right.
-USES_BEFORE_JUDGING = 5
-SWITCHED_OFF_BELOW = 0.20
-TARGET = 0.85
+from .corrections import why_not_to_perform
+from .secrecy import secret_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +80,20 @@ def rule_of(entry: PackEntry) -> Rule:
     )
 
 
+def with_packs_in(session: Session, action: Mapping[str, Any], situation: Situation) -> Proposed:
+    """What packs make of an action that is to be proposed in a session.
+
+    Where coachsite performs it, it must come to an action that can be performed: else it stays as it is.
+    """
+    packs = with_packs(action, situation)
+    if not packs.entries or not session.workflow.is_browser:
+        return packs
+    wrong = why_not_to_perform(
+        packs.applied.action, packs.original, variables=session.variables, secrets=secret_names(session)
+    )
+    return packs.refuse(wrong) if wrong else packs
+
+
 def with_packs(action: Mapping[str, Any], situation: Situation) -> Proposed:
     """Applies the corrections of all published packs to an action that is about to be proposed."""
     here = Q(workflow_id=situation.workflow_id, node_id=situation.node_id)
@@ -125,38 +131,6 @@ def note_use(suggestion: Suggestion, proposed: Proposed) -> None:
             )
             if not created:
                 PackConflict.objects.filter(pk=conflict.pk).update(seen=F("seen") + 1, last_at=timezone.now())
-
-
-def judge_use(decision: Decision, suggestion: Suggestion) -> None:
-    """A person's accept or refusal of a changed suggestion is told to the corrections that changed it.
-
-    One that is wrong too often is switched off. Must run in the deciding transaction.
-    """
-    if decision.unattended or not decision.kind.counts or suggestion.unchanged_action is None:
-        return
-    right = decision.decision == Decision.Kind.ACCEPT
-    # In the order of their keys: of two decisions at once, one waits for the other.
-    for use in suggestion.pack_uses.select_related("item__pack").order_by("item"):
-        PackUse.objects.filter(pk=use.pk).update(right=right)
-        counter = "right" if right else "wrong"
-        PackItem.objects.filter(pk=use.item_id).update(**{counter: F(counter) + 1})
-        use.item.refresh_from_db(fields=["right", "wrong", "off_since"])
-        if _is_wrong_too_often(use.item):
-            _switch_off(use.item, suggestion.session)
-
-
-def _is_wrong_too_often(item: PackItem) -> bool:
-    if item.off_since or item.uses < USES_BEFORE_JUDGING:
-        return False
-    return evidence.source().confidence(item.right, item.wrong, TARGET) < SWITCHED_OFF_BELOW
-
-
-def _switch_off(item: PackItem, session: Session) -> None:
-    reason = f"Wrong too often: right {item.right} of {item.uses} times."
-    switched = events.CorrectionSwitchedOff(pack=item.pack.name, correction=item.number, reason=reason)
-    events.record_event(session, switched)
-    # After the commit: other steps that it touches are held by nobody who waits for this session.
-    transaction.on_commit(lambda: switch_off([item], by=None, reason=reason), robust=True)
 
 
 def rules_of(entries: Iterable[PackEntry]) -> list[Rule]:

@@ -12,8 +12,8 @@ from django.db.models import Max
 from django.utils import timezone
 
 from .. import events
-from ..exceptions import SessionNotActive
-from ..models import Decision, Risk, Session, StepVersion, Suggestion
+from ..exceptions import ProposalOutdated, SessionNotActive
+from ..models import Decision, Risk, Session, Step, StepVersion, Suggestion
 from .corrections import describe_correction
 from .facts import add_outcome
 from .holding import hold
@@ -39,6 +39,8 @@ class Proposal:
     provenance: dict[str, Any] = field(default_factory=dict)
     asked_because: str = Suggestion.AskedBecause.COACHING
     error: str = ""
+    #: What had gone wrong before: the part of `error` that stays when it is proposed anew.
+    trouble: str = ""
     target: dict[str, Any] | None = None
     page: dict[str, Any] = field(default_factory=dict)
     screenshot: bytes | None = None
@@ -49,6 +51,8 @@ class Proposal:
     reference: str = ""
     #: What packs have made of it; None where none was asked.
     packs: Proposed | None = None
+    #: `Step.pack_changes` as it was before packs were asked; None where none was.
+    pack_changes: int | None = None
 
     @property
     def unchanged_action(self) -> dict[str, Any] | None:
@@ -60,7 +64,8 @@ def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | 
     """Opens the next suggestion of an active session.
 
     A worker names its `lease_owner`: one whose lease was taken over meanwhile proposes nothing. Raises
-    `SessionNotActive` when the session is not active any more, or not that worker's.
+    `SessionNotActive` when the session is not active any more, or not that worker's, and `ProposalOutdated` when packs
+    have changed what is proposed since they were asked.
     """
     suggestion = Suggestion(
         session=session,
@@ -69,7 +74,7 @@ def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | 
             name: getattr(proposal, name)
             for name in (
                 "step_index", "node_id", "action_type", "action", "description", "risk", "confidence",
-                "rationale", "provenance", "asked_because", "error", "target", "page", "target_key",
+                "rationale", "provenance", "asked_because", "error", "trouble", "target", "page", "target_key",
                 "unchanged_action", "expires_at", "on_expiry",
                 "reference",
             )
@@ -84,6 +89,7 @@ def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | 
         with transaction.atomic():
             if not hold(session.pk, **_acting(lease_owner)):
                 raise SessionNotActive("The session is not active any more, or another worker's.")
+            suggestion.pack_changes = _pack_changes(proposal)
             _save_numbered(suggestion)
             if proposal.packs:
                 note_use(suggestion, proposal.packs)
@@ -93,6 +99,16 @@ def open_suggestion(session: Session, proposal: Proposal, *, lease_owner: str | 
             suggestion.screenshot.delete(save=False)
         raise
     return suggestion
+
+
+def _pack_changes(proposal: Proposal) -> int:
+    """The step's number, read once the session is held: whoever changes it now will find the suggestion."""
+    if proposal.step_version is None:
+        return 0
+    now: int = Step.objects.values_list("pack_changes", flat=True).get(pk=proposal.step_version.step_id)
+    if proposal.pack_changes not in {None, now}:
+        raise ProposalOutdated("Packs propose something else by now.")
+    return now
 
 
 def _acting(lease_owner: str | None) -> dict[str, str]:
@@ -121,19 +137,22 @@ def _opened(suggestion: Suggestion) -> events.SuggestionOpened:
     )
 
 
-def withdraw_suggestion(suggestion: Suggestion, *, reason: str) -> bool:
-    """Takes an open suggestion back; False when it was no longer open."""
+def withdraw_suggestion(suggestion: Suggestion, *, reason: str, trouble: str | None = None) -> bool:
+    """Takes an open suggestion back; False when it was no longer open.
+
+    `trouble` is what the coach is told when the step is proposed again: the reason, unless something else is given.
+    """
     with transaction.atomic():
         hold(suggestion.session_id)
-        # The reason stays on the row: it is what the coach is told when the step is proposed again.
-        changes = {"status": Status.WITHDRAWN, "error": reason}
+        # It stays on the row.
+        changes = {"status": Status.WITHDRAWN, "error": reason if trouble is None else trouble}
         if not Suggestion.objects.filter(pk=suggestion.pk, status=Status.OPEN).update(**changes):
             return False
         withdrawn = events.SuggestionWithdrawn(
             n=suggestion.n, step_index=suggestion.step_index, node_id=suggestion.node_id, reason=reason
         )
         events.record_event(suggestion.session, withdrawn)
-    suggestion.status, suggestion.error = Status.WITHDRAWN, reason
+    suggestion.status, suggestion.error = Status.WITHDRAWN, changes["error"]
     return True
 
 

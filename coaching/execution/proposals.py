@@ -11,10 +11,9 @@ from django.conf import settings
 
 from .. import evidence
 from ..actions.asking import whom_to_ask
-from ..actions.corrections import why_not_to_perform
-from ..actions.pack_use import Proposed, with_packs
+from ..actions.pack_use import Proposed, with_packs_in
 from ..actions.proposing import how_sure
-from ..actions.secrecy import masked_action, secret_names, without_secrets
+from ..actions.secrecy import masked_action, without_secrets
 from ..actions.suggestions import Proposal
 from ..models import Session, StepVersion
 from ..packs import Situation, target_print
@@ -105,13 +104,7 @@ def plan(session: Session, *, page_url: str) -> Planned:
         action_type=version.action_type,
         target_key=key,
     )
-    packs = with_packs(action, situation)
-    if packs.entries and session.workflow.is_browser:
-        wrong = why_not_to_perform(
-            packs.applied.action, action, variables=session.variables, secrets=secret_names(session)
-        )
-        packs = packs.refuse(wrong) if wrong else packs
-    return Planned(version, packs, key)
+    return Planned(version, with_packs_in(session, action, situation), key)
 
 
 def build_proposal(
@@ -148,12 +141,14 @@ def build_proposal(
         provenance=planned.packs.provenance if planned.packs.entries else from_workflow(version),
         asked_because=asking.because,
         error=error,
+        trouble=without_secrets(trouble, session),
         target=target,
         page=page,
         screenshot=screenshot,
         step_version=version,
         target_key=planned.target_key,
         packs=planned.packs,
+        pack_changes=version.step.pack_changes,
     )
 
 

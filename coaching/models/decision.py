@@ -68,6 +68,9 @@ class Decision(models.Model):
     execution_success = models.BooleanField(null=True, blank=True)
     decided_by = models.CharField(max_length=150, help_text="The user name, or “policy” where no person was asked.")
     unattended = models.BooleanField(default=False, help_text="The policy decided; no person was asked.")
+    outdated = models.BooleanField(
+        default=False, help_text="Packs propose something else by now: it is no evidence of that."
+    )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

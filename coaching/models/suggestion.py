@@ -72,6 +72,10 @@ class Suggestion(models.Model):
         null=True, blank=True, help_text="The action before packs changed it, if any did."
     )
     target_key = models.CharField(max_length=64, blank=True, help_text="The same for the same target on the same page.")
+    pack_changes = models.PositiveIntegerField(
+        default=0,
+        help_text="How often packs had changed what is proposed for the step when this was what they propose.",
+    )
     description = models.TextField()
     confidence = models.FloatField(null=True, blank=True)
     risk = models.CharField(max_length=12, choices=Risk, default=Risk.REVERSIBLE)
@@ -86,6 +90,9 @@ class Suggestion(models.Model):
     status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
     outcome = models.CharField(max_length=13, choices=Outcome, null=True, blank=True)  # noqa: DJ001 - null means "not yet"
     error = models.TextField(blank=True)
+    trouble = models.TextField(
+        blank=True, help_text="What had gone wrong before: the part of its error that stays when it is proposed anew."
+    )
     screenshot = models.FileField(upload_to="screenshots/", max_length=200, blank=True)
     opened_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)

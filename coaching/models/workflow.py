@@ -118,6 +118,9 @@ class Step(models.Model):
     last_fact = models.PositiveBigIntegerField(
         default=0, help_text="How many facts there are about it: decisions, outcomes, versions, changes of level."
     )
+    pack_changes = models.PositiveIntegerField(
+        default=0, help_text="How often packs have changed what is proposed for it."
+    )
 
     class Meta:
         ordering = ["workflow", "step_index"]

@@ -11,7 +11,8 @@ from coaching.actions.backtests import run_backtest, start_backtest
 from coaching.actions.correction_packs import create_pack, publish, submit
 from coaching.actions.decisions import Answer, decide
 from coaching.actions.sessions import start_session
-from coaching.actions.suggestions import open_suggestion
+from coaching.actions.suggestions import Proposal, open_suggestion
+from coaching.exceptions import ProposalOutdated, StaleStep
 from coaching.execution.proposals import Planned, build_proposal, plan
 from coaching.models import (
     BackTest,
@@ -42,10 +43,18 @@ def propose(
     """Asks about the current step, or the one `at` this index, as the runner does; nobody looks at a page."""
     if at is not None:
         Session.objects.filter(pk=session.pk).update(current_step_index=at)
+    while True:
+        try:
+            return open_suggestion(*made(session, trouble=trouble, page=page))
+        except ProposalOutdated:
+            continue  # as the runner, which looks again
+
+
+def made(session: Session, *, trouble: str = "", page: Mapping[str, Any] = PAGE) -> tuple[Session, Proposal]:
+    """What would be asked about the current step, as another process reads it."""
     fresh = Session.objects.select_related("workflow").get(pk=session.pk)
     found = plan(fresh, page_url=page["url"])
-    proposal = build_proposal(fresh, found, found=None, trouble=trouble, page=dict(page), screenshot=None)
-    return open_suggestion(fresh, proposal)
+    return fresh, build_proposal(fresh, found, found=None, trouble=trouble, page=dict(page), screenshot=None)
 
 
 def let_type(workflow: Workflow, value: str) -> None:
@@ -58,6 +67,15 @@ def answer(suggestion: Suggestion, kind: str = "accept", *, by: User | None, **r
     decision = decide(Suggestion.objects.get(pk=suggestion.pk), Answer(decision=kind, **rest), by=by)
     Suggestion.objects.filter(pk=suggestion.pk, outcome=None).update(outcome="performed")
     return decision
+
+
+def coached(session: Session, kind: str = "accept", *, by: User, at: int = AMOUNT) -> Decision:
+    """Asks and answers, again where the question was taken back meanwhile because packs have changed it."""
+    while True:
+        try:
+            return answer(propose(session, at=at), kind, by=by)
+        except StaleStep:
+            continue
 
 
 def run(

@@ -74,6 +74,7 @@ from coaching.tests.packing import (
     answer,
     assert_metrics_are_right,
     backtested,
+    coached,
     let_type,
     planned,
     propose,
@@ -707,13 +708,13 @@ class TestAtOnce:
         item = PackItem.objects.get()
         sessions = [start_session(browser_workflow, by=coach) for _ in range(4)]
 
-        def coached(session_pk: int) -> list[str]:
+        def decided(session_pk: int) -> list[str]:
             session = browser_workflow.sessions.select_related("workflow").get(pk=session_pk)
             proposed = []
             for kind in ("accept", "accept", "reject", "accept", "skip", "accept"):
-                suggestion = propose(session, at=AMOUNT)
+                suggestion = coached(session, kind, by=coach).suggestion
+                assert suggestion
                 proposed.append(suggestion.provenance["source"])
-                answer(suggestion, kind, by=coach)
             return proposed
 
         def moving() -> None:
@@ -722,7 +723,7 @@ class TestAtOnce:
                 switch_on([item], by=reviewer)
             retire(CorrectionPack.objects.get(pk=pack.pk), by=reviewer)
 
-        *results, moved = together(*(partial(coached, session.pk) for session in sessions), moving)
+        *results, moved = together(*(partial(decided, session.pk) for session in sessions), moving)
         assert moved is None
         assert all(isinstance(proposed, list) and len(proposed) == 6 for proposed in results), results
         assert {source for proposed in results for source in proposed} <= {"pack", "workflow"}
@@ -745,7 +746,7 @@ class TestAtOnce:
         def asked() -> int:
             session = start_session(browser_workflow, by=coach)
             for _ in range(8):
-                answer(propose(session, at=AMOUNT), "skip", by=coach)
+                coached(session, "skip", by=coach)
             abandon_session(session, by=coach)
             return 8
 

@@ -37,6 +37,7 @@ from coaching.models import Session, Suggestion, Workflow
 from coaching.secrets import decrypt
 from coaching.tests.browser_pages import Site, serve
 from coaching.tests.domain import everything_stored, make_auto
+from coaching.tests.packing import published_pack
 from conftest import demonstrate
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
@@ -387,6 +388,18 @@ def finish(session: Session, coach: User) -> None:
         answered(session, by=coach)
         advance(session.pk)
         session.refresh_from_db()
+
+
+def test_what_packs_change_meanwhile_is_taken_back_and_asked_anew(
+    workflow: Workflow, session: Session, coach: User, reviewer: User, begin: Callable[..., Session]
+) -> None:
+    asked(session)
+    other = asked(begin(workflow, variables={"password": SECRET}))
+    decide(other, Answer(decision="correct", correction=other.action | {"timeout": 9000}), by=coach)
+    published_pack(by=reviewer)
+    again = asked(session)
+    assert (again.n, again.action, again.error) == (2, other.action | {"timeout": 9000}, "")
+    assert again.asked_because == "coaching"
 
 
 def test_a_step_that_sends_a_form_counts_as_irreversible_from_then_on(
