@@ -286,6 +286,11 @@ COACHSITE_API_RATE = _number("COACHSITE_API_RATE", default=6000)
 COACHSITE_WRONG_TOKENS = _number("COACHSITE_WRONG_TOKENS", default=30)
 # Wrong passwords in five minutes from one address, whatever the names, before none is looked at; 0 for any number.
 COACHSITE_WRONG_PASSWORDS = _number("COACHSITE_WRONG_PASSWORDS", default=100)
+# How many days expired tokens and what is known of attempts to sign in are kept; the audit log is kept for ever.
+LOGIN_KEEP_DAYS = _number("COACHSITE_LOGIN_KEEP_DAYS", default=30)
+if not 1 <= LOGIN_KEEP_DAYS <= 3650:
+    # Who is locked out is so for a quarter of an hour, by what is kept.
+    raise ImproperlyConfigured("COACHSITE_LOGIN_KEEP_DAYS must be from 1 to 3650.")
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

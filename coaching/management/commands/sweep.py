@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, close_old_connections
 from django.utils import timezone
 
+from coaching.actions.logins import forget_old_logins
 from coaching.execution.hosts import Watch, take_over
 from coaching.execution.recovery import sweep
 from coaching.idempotency import forget_outdated
@@ -17,6 +18,13 @@ from coaching.idempotency import forget_outdated
 logger = logging.getLogger(__name__)
 
 PRUNE_EVERY = timedelta(hours=1)
+
+
+def prune() -> None:
+    """Deletes rows that nobody needs any more. Not in each round: it takes longer than all the rest of one."""
+    call_command("prune_db_task_results", verbosity=0)
+    forget_outdated()
+    forget_old_logins()
 
 
 class Command(BaseCommand):
@@ -29,6 +37,7 @@ class Command(BaseCommand):
         if every is None:
             take_over()
             self.stdout.write(str(sweep()))
+            prune()
             return
         watch = Watch()
         pruned = timezone.now() - PRUNE_EVERY
@@ -39,8 +48,7 @@ class Command(BaseCommand):
                 sweep()
                 if timezone.now() - pruned >= PRUNE_EVERY:
                     pruned = timezone.now()
-                    call_command("prune_db_task_results", verbosity=0)
-                    forget_outdated()
+                    prune()
             except (Error, OSError):
                 # The next round tries again: a sweep that has died would recover nobody.
                 watch.interrupted()
