@@ -22,11 +22,41 @@ async function cover(secrets) {
     return element.matches(PASSWORDS) || [element.value, element.placeholder, ...options].some(shows);
   }
 
-  /** Whether an attribute is shown: instead of a picture that is not there, or by a style (`content: attr(…)`). */
-  function attributeShows(element) {
-    if (![...element.attributes].some((attribute) => shows(attribute.value))) return false;
-    return element.matches('img') || ['::before', '::after'].some(
-      (part) => !['none', 'normal'].includes(getComputedStyle(element, part).content));
+  /** Whether an attribute is shown instead of a picture that is not there. */
+  const imageShows = (element) => element.matches('img')
+    && [...element.attributes].some((attribute) => shows(attribute.value));
+
+  /** What a computed `content` puts on the screen: its strings and attributes, one after the other. */
+  function words(content, element) {
+    const pieces = content.matchAll(/"((?:[^"\\]|\\.)*)"|attr\(\s*([^\s,)]+)/gs);
+    return [...pieces].map(([, string, name]) => (name ? element.getAttribute(name) ?? ''
+      : string.replace(/\\(?:([0-9a-f]{1,6})\s?|(.))/gis, (_, hex, other) => other ?? String.fromCodePoint(parseInt(hex, 16)))
+    )).join('');
+  }
+
+  const seen = (style) => style.display !== 'none' && style.visibility === 'visible' && style.opacity !== '0';
+
+  /** The styles of what stands before and after an element, where they, or all together, show a secret. */
+  function generated(element) {
+    // To ask every element takes time: not where nothing is to be hidden.
+    if (!wanted.length) return [];
+    const styles = ['::before', '::after'].map((part) => getComputedStyle(element, part));
+    const [before, after] = styles.map((style) => words(style.content, element));
+    if (!before && !after) return [];
+    const between = element.textContent;
+    const shown = shows(before) || shows(after) || (!shows(between) && shows(before + between + after));
+    return shown ? styles.filter((style) => words(style.content, element) && seen(style)) : [];
+  }
+
+  /** Where a text stands that is in no node: in the flow of its element, or nobody can say where. */
+  function boxesOfGenerated(element, style) {
+    const inFlow = style.position === 'static' && style.float === 'none' && style.transform === 'none'
+      && parseFloat(style.marginLeft) >= 0 && parseFloat(style.marginTop) >= 0;
+    let holder = element;
+    while (holder && getComputedStyle(holder).display === 'contents') holder = holder.parentElement;
+    if (!inFlow || !holder) return [new DOMRect(0, 0, innerWidth, innerHeight)];
+    const box = holder.getBoundingClientRect();
+    return [new DOMRect(box.x, box.y, Math.max(box.width, holder.scrollWidth), Math.max(box.height, holder.scrollHeight))];
   }
 
   /** The boxes of an element and of its text, which may reach beyond it. */
@@ -45,7 +75,8 @@ async function cover(secrets) {
       const field = element.matches('input, textarea, select');
       const here = field ? fieldShows(element)
         : shows(element.textContent) && ![...element.children].some((child) => shows(child.textContent));
-      if (here || attributeShows(element)) boxesFound.push(...boxes(element));
+      if (here || imageShows(element)) boxesFound.push(...boxes(element));
+      for (const style of generated(element)) boxesFound.push(...boxes(element), ...boxesOfGenerated(element, style));
     }
     return boxesFound;
   }

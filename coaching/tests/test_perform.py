@@ -460,6 +460,25 @@ def test_no_secret_is_readable_on_a_picture(desk: Desk) -> None:  # noqa: F811
     [
         "<div style='display: contents'>{}</div>",
         "<style>p::after {{ content: attr(data-copy) }}</style><p data-copy='{}'>Copy</p>",
+        "<style>p::before {{ content: '{}' }}</style><p>Copy</p>",
+        (
+            "<p id=part>Copy</p><script>const secret = '{}'; const style = document.createElement('style');"
+            "part.dataset.part = secret.slice(4, 8); document.head.append(style);"
+            "style.textContent = `p::after {{ content: '${{secret.slice(0, 4)}}' attr(data-part) '\\\\${{"
+            "secret.charCodeAt(8).toString(16)}} ' '${{secret.slice(9)}}' }}`</script>"
+        ),
+        (
+            "<p id=part></p><script>const secret = '{}'; const style = document.createElement('style');"
+            "part.textContent = secret.slice(4); document.head.append(style);"
+            "style.textContent = `p::before {{ content: '${{secret.slice(0, 4)}}' }}`</script>"
+        ),
+        "<style>b {{ display: contents }} b::after {{ content: '{}' }}</style><p><b></b></p>",
+        "<style>p {{ width: 30px; white-space: nowrap }} p::after {{ content: '{}' }}</style><p></p>",
+        "<style>p::after {{ content: '{}'; position: absolute; left: 300px; top: 200px }}</style><p>Copy</p>",
+        (
+            "<div id=host></div><script>host.attachShadow({{mode: 'open'}}).innerHTML ="
+            "\"<style>p::before {{ content: '{}' }}</style><p></p>\"</script>"
+        ),
         "<img src=/nothing alt='{}'>",
         "<p id=long></p><script>long.innerHTML = [...'{}'].join('&shy;')</script>",
     ],
@@ -471,6 +490,17 @@ def test_nor_where_it_is_no_plain_text(desk: Desk, markup: str) -> None:  # noqa
         desk.show(f"<style>* {{ font-family: monospace }}</style>{markup.format(secret)}")
         pictures.append(desk.browser.look(hide=[secret]).picture)
     assert pictures[0] == pictures[1]
+
+
+def test_what_stands_beside_generated_text_stays_readable(desk: Desk) -> None:  # noqa: F811
+    """Text that is not shown, or does not show the secret, hides nothing else."""
+    desk.show(
+        "<style>body { margin: 0; background: white } body::after { content: '–' }"
+        f"p {{ height: 20px; margin: 0 }} p::after {{ content: '{SECRET}'; position: fixed; opacity: 0 }}</style>"
+        f"<p>Copy</p><b>{SECRET}</b>"
+    )
+    picture = desk.browser.look(hide=[SECRET]).picture
+    assert brightness(desk, picture, (500, 5), (500, 500), (3, 24)) == [(255, 255, 255)] * 2 + [(61, 61, 61)]
 
 
 def test_a_picture_without_secrets_shows_everything(desk: Desk) -> None:  # noqa: F811
