@@ -60,11 +60,7 @@ def answer_session(
     answer.check()
     suggestion = _meant(session, to)
     if suggestion:
-        if execution_success is not None or timestamp is not None:
-            raise InvalidInput(
-                "Outcome and time belong to decisions that were made elsewhere; this one answers a suggestion.",
-                field="execution_success" if execution_success is not None else "timestamp",
-            )
+        _check_that_it_only_answers(execution_success, timestamp)
         return decide(suggestion, answer, by=by)
     if session.status != Session.Status.ACTIVE:
         raise SessionNotActive(f"The session is {session.status}.")
@@ -85,6 +81,14 @@ def answer_session(
         timestamp=timestamp,
         by=by,
     )
+
+
+def _check_that_it_only_answers(execution_success: bool | None, timestamp: datetime | None) -> None:
+    if execution_success is not None or timestamp is not None:
+        raise InvalidInput(
+            "Outcome and time belong to decisions that were made elsewhere; this one answers a suggestion.",
+            field="execution_success" if execution_success is not None else "timestamp",
+        )
 
 
 def _meant(session: Session, to: Addressed) -> Suggestion | None:

@@ -43,36 +43,41 @@ def change_level(
     locked = count_fact(step.pk)
     if locked.level == to and not restarts:
         return
-    change = LevelChange.objects.create(
-        step=locked,
-        version=locked.current,
-        fact=locked.last_fact,
-        from_level=locked.level,
+    change = _write_down(locked, to, by=by, reason=reason, evidence=evidence, restarts=restarts)
+    Step.objects.filter(pk=step.pk).update(level=to)
+    step.level = locked.level = to
+    signals.level_changed.send(sender=Step, change=change)
+    changed = events.LevelChanged(
+        node_id=step.node_id,
+        step_index=step.step_index,
+        from_level=change.from_level,
+        to_level=change.to_level,
+        by=change.by,
+        reason=reason,
+    )
+    for session in tell:
+        events.record_event(session, changed)
+
+
+def _write_down(
+    step: Step, to: Level, *, by: User | None, reason: str, evidence: Mapping[str, Any], restarts: bool
+) -> LevelChange:
+    """The change as a row, with the policy of this moment, and in the audit log where it begins or ends AUTO."""
+    if Level.AUTO in {step.level, to} and step.level != to:
+        about = f"{step.workflow.workflow_id} {step.node_id}"
+        note_level(about, up=to == Level.AUTO, by=by, level=str(to), reason=reason[:500])
+    return LevelChange.objects.create(
+        step=step,
+        version=step.current,
+        fact=step.last_fact,
+        from_level=step.level,
         to_level=to,
         by=name_of(by),
         user=by,
         reason=reason,
         restarts=restarts,
-        evidence={**evidence, "policy": locked.workflow.autonomy.as_json()},
+        evidence={**evidence, "policy": step.workflow.autonomy.as_json()},
     )
-    if Level.AUTO in {change.from_level, to} and change.from_level != to:
-        about = f"{locked.workflow.workflow_id} {step.node_id}"
-        note_level(about, up=to == Level.AUTO, by=by, level=str(to), reason=reason[:500])
-    Step.objects.filter(pk=step.pk).update(level=to)
-    step.level = locked.level = to
-    signals.level_changed.send(sender=Step, change=change)
-    for session in tell:
-        events.record_event(
-            session,
-            events.LevelChanged(
-                node_id=step.node_id,
-                step_index=step.step_index,
-                from_level=change.from_level,
-                to_level=change.to_level,
-                by=change.by,
-                reason=reason,
-            ),
-        )
 
 
 def promote(workflow: Workflow, *, node_ids: Collection[str] | None = None, by: User) -> None:

@@ -28,9 +28,7 @@ def capture(decision: Decision, suggestion: Suggestion) -> Correction | None:
         known = set(session.workflow.variables.values_list("name", flat=True))
         if names_in(changes_as_json(changes)) - known:
             return None
-    # A pack may have put another kind of action in place of the step's own.
-    by_pack = suggestion.unchanged_action is not None and session.workflow.is_browser
-    action_type = str(original.get("type") or "") if by_pack else suggestion.action_type
+    action_type = _own_action_type(suggestion)
     target = target_print(original, str(suggestion.page.get("url") or ""))
     correction, created = Correction.objects.get_or_create(
         workflow_id=session.workflow_id,
@@ -53,3 +51,9 @@ def capture(decision: Decision, suggestion: Suggestion) -> Correction | None:
         Correction.objects.filter(pk=correction.pk).update(count=F("count") + 1, last_at=decision.timestamp)
     CorrectionMade.objects.create(correction=correction, decision=decision)
     return correction
+
+
+def _own_action_type(suggestion: Suggestion) -> str:
+    """That of the step itself: a pack may have put another kind of action in its place."""
+    by_pack = suggestion.unchanged_action is not None and suggestion.session.workflow.is_browser
+    return str(suggestion.original_action.get("type") or "") if by_pack else suggestion.action_type

@@ -49,15 +49,7 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
         raise InvalidInput(f"This correction is not a valid action: {error}", field="correction") from None
     if types_a_secret(correction) and correction.get("value") and not names_in(correction["value"]):
         correction["value"] = _new_secret("typed_secret", correction["value"], secrets, fresh)
-    if _moves_a_secret(correction, suggestion.action, {*secrets, *fresh}, fresh=fresh):
-        raise InvalidInput(
-            "A secret can only be typed by a step that types it already, or stay where the recording has it.",
-            field="correction",
-        )
-    if (secrets or fresh) and _brings_a_script(correction, suggestion.action):
-        raise InvalidInput(SCRIPT, field="correction")
-    if unknown := sorted(names_in(correction) - set(session.variables) - set(fresh)):
-        raise InvalidInput(f"There is no variable “{unknown[0]}” in this session.", field="correction")
+    _check_what_it_names(correction, suggestion, secrets=secrets, fresh=fresh)
     if fresh:
         session.encrypted_secrets = encrypt(secrets | fresh)
         session.variables = session.variables | dict.fromkeys(fresh, "***")
@@ -65,6 +57,21 @@ def keep_correction(suggestion: Suggestion, given: Mapping[str, Any] | None) -> 
             encrypted_secrets=session.encrypted_secrets, variables=session.variables
         )
     return correction
+
+
+def _check_what_it_names(
+    correction: Mapping[str, Any], suggestion: Suggestion, *, secrets: Collection[str], fresh: Collection[str]
+) -> None:
+    """Its secrets stay where they were, the `fresh` ones where they are typed; and every variable is one there is."""
+    if _moves_a_secret(correction, suggestion.action, {*secrets, *fresh}, fresh=fresh):
+        raise InvalidInput(
+            "A secret can only be typed by a step that types it already, or stay where the recording has it.",
+            field="correction",
+        )
+    if (secrets or fresh) and _brings_a_script(correction, suggestion.action):
+        raise InvalidInput(SCRIPT, field="correction")
+    if unknown := sorted(names_in(correction) - set(suggestion.session.variables) - set(fresh)):
+        raise InvalidInput(f"There is no variable “{unknown[0]}” in this session.", field="correction")
 
 
 def why_not_to_perform(

@@ -250,10 +250,7 @@ def record_decision(
     step beyond the session's last.
     """
     answer.check()
-    if session.workflow.is_browser:
-        raise InvalidInput("The decisions of a browser workflow answer its suggestions.", field="decision")
-    if step_index >= (session.total_steps or MAX_STEPS):
-        raise InvalidInput(f"This session has {session.total_steps or MAX_STEPS} steps.", field="step_index")
+    _check_that_it_may_record(session, step_index)
     with transaction.atomic():
         now = timezone.now()
         seq = _count_in_session(session.pk, answer, step_index, at=now)
@@ -263,31 +260,41 @@ def record_decision(
         session.updated_at = now
         has_outcome = execution_success is not None
         step = _step_for(session, node_id, action_type=action_type, answer=answer, facts=1 + has_outcome)
-        # In a run that asks only where it must, nobody was asked about what runs alone.
-        alone = session.mode == Session.Mode.AUTO and step.level == Level.AUTO and answer.decision == Kind.ACCEPT
-        decider = None if alone else by
-        decision = Decision(
-            session=session,
-            step=step,
-            step_version=step.current,
-            fact=step.last_fact - has_outcome,
-            step_index=step_index,
-            node_id=node_id,
-            action_type=action_type,
-            decision=answer.decision,
-            correction=answer.correction,
-            feedback=answer.feedback,
-            reason_code=answer.reason_code,
-            execution_success=execution_success,
-            timestamp=timestamp or now,
-            decided_by=name_of(decider),
-            unattended=alone,
-            user=decider,
-        )
+        decision = _made_elsewhere(
+            session, answer, step, by=by, fact=step.last_fact - has_outcome, step_index=step_index, node_id=node_id,
+            action_type=action_type, execution_success=execution_success, timestamp=timestamp or now,
+        )  # fmt: skip
         event = _event_of(decision, n=None, description=step_in_words(action_type, node_id))
         events.write_event(session, event, seq=seq)
         _keep_with_outcome(decision, step, session)
     return decision
+
+
+def _check_that_it_may_record(session: Session, step_index: int) -> None:
+    if session.workflow.is_browser:
+        raise InvalidInput("The decisions of a browser workflow answer its suggestions.", field="decision")
+    if step_index >= (session.total_steps or MAX_STEPS):
+        raise InvalidInput(f"This session has {session.total_steps or MAX_STEPS} steps.", field="step_index")
+
+
+def _made_elsewhere(session: Session, answer: Answer, step: Step, *, by: User, **recorded: Any) -> Decision:
+    """The decision of a tool that only records, not yet kept; what it has `recorded` are fields of the decision."""
+    # In a run that asks only where it must, nobody was asked about what runs alone.
+    alone = session.mode == Session.Mode.AUTO and step.level == Level.AUTO and answer.decision == Kind.ACCEPT
+    decider = None if alone else by
+    return Decision(
+        session=session,
+        step=step,
+        step_version=step.current,
+        decision=answer.decision,
+        correction=answer.correction,
+        feedback=answer.feedback,
+        reason_code=answer.reason_code,
+        decided_by=name_of(decider),
+        unattended=alone,
+        user=decider,
+        **recorded,
+    )
 
 
 def _step_for(session: Session, node_id: str, *, action_type: str, answer: Answer, facts: int) -> Step:

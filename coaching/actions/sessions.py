@@ -46,14 +46,7 @@ def start_session(
     session = Session(workflow=workflow, mode=mode, started_by=by, metadata=dict(metadata or {}))
     session.execution_id = execution_id or session.session_id
     if workflow.is_browser:
-        session.plan = [step.version.pk for step in workflow.current_steps()]
-        if not session.plan:
-            raise InvalidInput("This workflow has no steps yet: import a recording first.", field="workflow_id")
-        if total_steps not in {None, len(session.plan)}:
-            raise InvalidInput(f"This workflow has {len(session.plan)} steps.", field="total_steps")
-        session.total_steps = len(session.plan)
-        session.variables, secrets = _resolve_variables(workflow, variables or {})
-        session.encrypted_secrets = encrypt(secrets)
+        _plan(session, variables or {}, total_steps=total_steps)
     else:
         session.variables = dict(variables or {})
         session.total_steps = total_steps or 0
@@ -75,6 +68,18 @@ def start_session(
         Workflow.objects.get(pk=workflow.pk)  # deleted meanwhile: that is what to tell
         raise
     return session
+
+
+def _plan(session: Session, variables: Mapping[str, Any], *, total_steps: int | None) -> None:
+    """What coachsite performs itself: the steps as they are now, with values for all their variables."""
+    session.plan = [step.version.pk for step in session.workflow.current_steps()]
+    if not session.plan:
+        raise InvalidInput("This workflow has no steps yet: import a recording first.", field="workflow_id")
+    if total_steps not in {None, len(session.plan)}:
+        raise InvalidInput(f"This workflow has {len(session.plan)} steps.", field="total_steps")
+    session.total_steps = len(session.plan)
+    session.variables, secrets = _resolve_variables(session.workflow, variables)
+    session.encrypted_secrets = encrypt(secrets)
 
 
 def _resolve_variables(workflow: Workflow, given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:

@@ -37,11 +37,7 @@ def change_workflow(
     `secret` are kept encrypted from now on; `allowed_hosts` are where its browser may go beyond its own steps
     (`actions.destinations`). Raises `InvalidInput`, and then nothing has changed.
     """
-    if start_url:
-        try:
-            check_url(start_url)
-        except RecordingError as error:
-            raise InvalidInput(str(error), field="start_url") from None
+    _check_start(start_url)
     texts = {"name": name, "description": description, "start_url": start_url}
     given: dict[str, Any] = {field: text for field, text in texts.items() if text is not None}
     if allowed_hosts is not None:
@@ -61,6 +57,14 @@ def change_workflow(
         changed = [*given, *(["steps"] if steps is not None else []), *(["secrets"] if secret else [])]
         if changed:
             note(What.WORKFLOW_EDITED, workflow.workflow_id, by=by, changed=changed, **hosts)
+
+
+def _check_start(url: str | None) -> None:
+    if url:
+        try:
+            check_url(url)
+        except RecordingError as error:
+            raise InvalidInput(str(error), field="start_url") from None
 
 
 def _set_defaults(workflow: Workflow, defaults: Mapping[str, str]) -> None:
