@@ -43,6 +43,8 @@ class Made:
 
 def make_backup(folder: Path) -> Made:
     """Writes a backup into `folder`, which is made, or empty. coachsite may go on meanwhile. Raises `BackupFailed`."""
+    if Session._meta.db_table not in connection.introspection.table_names():
+        raise BackupFailed(f"There is no coachsite in {here()}: COACHSITE_DATA or DATABASE_URL names another place.")
     with _in_words(f"{folder} cannot be written to"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(folder.iterdir()):
@@ -75,7 +77,7 @@ def restore_backup(folder: Path) -> int:
         name = " ".join(min(unknown))
         raise BackupFailed(f"This backup was made by another coachsite than this one: “{name}” is not known here.")
     if connection.introspection.table_names():
-        raise BackupFailed("There is a database already: restore into an empty one.")
+        raise BackupFailed(f"There is a database already in {here()}: restore into an empty one.")
     media = Path(settings.MEDIA_ROOT)
     if media.is_dir() and any(media.iterdir()):
         raise BackupFailed(f"There are pictures already: empty {media} first.")
@@ -89,6 +91,13 @@ def restore_backup(folder: Path) -> int:
     # Whoever acted for a session then does not now.
     Session.objects.update(lease_owner="", lease_until=None, host="")
     return Session.objects.count()
+
+
+def here() -> str:
+    """Where the data of this site is, for people."""
+    return (
+        str(settings.DATA_DIR) if connection.vendor == "sqlite" else f"the database {connection.settings_dict['NAME']}"
+    )
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -103,6 +103,15 @@ def test_is_restored_by_an_empty_site_alone(
     assert "There is a database already" in again.stderr
 
 
+@pytest.mark.skipif("DATABASE_URL" in os.environ, reason="of SQLite")
+def test_where_nothing_is_nothing_is_backed_up(tmp_path: Path) -> None:
+    """As when `bin/run --data` named another folder than the one in which the command looks."""
+    done = another_site(tmp_path / "empty", "backup", str(tmp_path / "backup"))
+    assert done.returncode == 1
+    assert f"There is no coachsite in {tmp_path / 'empty'}" in done.stderr
+    assert not (tmp_path / "backup").exists()
+
+
 def spoil(folder: Path, **changes: Any) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))

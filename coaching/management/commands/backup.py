@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from coaching.backups import BackupFailed, make_backup
+from coaching.backups import BackupFailed, here, make_backup
 
 
 class Command(BaseCommand):
@@ -19,6 +19,6 @@ class Command(BaseCommand):
             made = make_backup(folder)
         except BackupFailed as problem:
             raise CommandError(str(problem)) from None
-        self.stdout.write(f"Backed up the database and {made.pictures} pictures to {folder}.")
+        self.stdout.write(f"Backed up {here()} with {made.pictures} pictures to {folder}.")
         if not made.with_key:
             self.stderr.write("SECRET_KEY comes from the environment and is not in it: keep it elsewhere.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from coaching.backups import BackupFailed, restore_backup
+from coaching.backups import BackupFailed, here, restore_backup
 
 
 class Command(BaseCommand):
@@ -22,4 +22,4 @@ class Command(BaseCommand):
             count = restore_backup(folder)
         except BackupFailed as problem:
             raise CommandError(str(problem)) from None
-        self.stdout.write(f"Restored {count} sessions. Start coachsite as always.")
+        self.stdout.write(f"Restored {count} sessions to {here()}. Start coachsite as always.")
