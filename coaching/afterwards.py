@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
+import logging
 from collections.abc import Callable
-from functools import wraps
 from typing import Any, ParamSpec
 
 from django.db import transaction
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 
@@ -14,12 +17,15 @@ P = ParamSpec("P")
 def after_commit(function: Callable[P, Any], *arguments: P.args, **named: P.kwargs) -> None:
     """Calls the function after the commit. Whatever it raises is logged, and no more: the commit stands.
 
-    Not by a `partial`: Django names the function that failed when it logs it, and a partial has no name. So the failure
-    became an error of the request, though all of it was committed.
+    In the context of the call: whoever commits may do so for several requests, and what is logged is about one of them.
     """
+    context = contextvars.copy_context()
 
-    @wraps(function)
     def call() -> None:
-        function(*arguments, **named)
+        try:
+            function(*arguments, **named)
+        except Exception:
+            name = getattr(function, "__qualname__", repr(function))
+            logger.exception("%s failed after the commit, which stands.", name)
 
-    transaction.on_commit(call, robust=True)
+    transaction.on_commit(lambda: context.run(call), robust=True)

@@ -22,6 +22,8 @@ from django_tasks.signals import task_finished, task_started
 #: Shared by the threads of one request, so that what one of them learns the others know.
 _about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
 _REQUEST = "http"
+#: Of a message or an exception, in characters: journald and our own supervisor cut lines of 48 KiB and more in pieces.
+LONGEST = 6_000
 
 
 @contextlib.contextmanager
@@ -100,11 +102,17 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _shortened(record.getMessage()),
             **({"host": self.host} if self.host else {}),
             **facts(),
             **getattr(record, "facts", {}),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _shortened(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _shortened(text: str) -> str:
+    """How it begins and how it ends: of a traceback, what was asked for and what went wrong."""
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"

@@ -10,12 +10,14 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import json
 import os
 import signal
 import socket
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -151,6 +153,36 @@ class Log:
                 self.line(name, line.decode(errors="replace"))
         if rest:
             self.line(name, rest.decode(errors="replace"))
+
+
+class JsonLog(Log):
+    """The same, each line one JSON object: a program's own with its name as `process`, and what else is said as one."""
+
+    def __init__(self, plan: Plan, out: TextIO, *, host: str = "") -> None:
+        super().__init__(plan, out)
+        self._host = {"host": host} if host else {}
+
+    def say(self, text: str) -> None:
+        if text:
+            super().say(self._object(text))
+
+    def line(self, name: str, text: str) -> None:
+        if text.strip():
+            super().say(_with_process(text, name) or self._object(text.strip(), process=name))
+
+    def _object(self, text: str, **more: str) -> str:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        known = {"at": at, "level": "info", "logger": __name__, "message": text, **self._host, **more}
+        return json.dumps(known, ensure_ascii=False)
+
+
+def _with_process(text: str, name: str) -> str:
+    """A line that is a JSON object already, with `process`; empty if it is none."""
+    try:
+        known = json.loads(text)
+    except ValueError:
+        return ""
+    return json.dumps({**known, "process": name}, ensure_ascii=False) if isinstance(known, dict) else ""
 
 
 def _die_with_the_parent(parent: int) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.db.models import F
 
 from .. import events, evidence
+from ..afterwards import after_commit
 from ..models import Decision, PackItem, PackUse, Session, Suggestion
 from .pack_items import switch_off
 
@@ -44,4 +44,4 @@ def _switch_off(item: PackItem, session: Session) -> None:
     switched = events.CorrectionSwitchedOff(pack=item.pack.name, correction=item.number, reason=reason)
     events.record_event(session, switched)
     # After the commit: other steps that it touches are held by nobody who waits for this session.
-    transaction.on_commit(lambda: switch_off([item], by=None, reason=reason), robust=True)
+    after_commit(switch_off, [item], by=None, reason=reason)

@@ -153,3 +153,16 @@ def test_the_setting_chooses(chosen: str, ok: bool, tmp_path: Path) -> None:
         assert done.stderr.strip().endswith("INFO coaching: hello")
     else:
         assert "COACHSITE_LOG must be plain or json" in done.stderr
+
+
+def test_no_line_is_so_long_that_it_is_cut() -> None:
+    try:
+        raise ValueError("\0" * 100_000 + "the end")
+    except ValueError as error:
+        record = logging.LogRecord(
+            "coaching", logging.ERROR, "", 1, "x" * 100_000, None, (ValueError, error, error.__traceback__)
+        )
+    text = JsonFormatter().format(record)
+    assert len(text) < 48 * 1024
+    assert json.loads(text)["exception"].startswith("Traceback")
+    assert json.loads(text)["exception"].endswith("the end")

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import pytest
 
-from coachsite.supervisor import CannotStart, Log, Plan, Program, Supervisor, ending, listen, only_one
+from coachsite.supervisor import CannotStart, JsonLog, Log, Plan, Program, Supervisor, ending, listen, only_one
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 30
@@ -307,6 +307,22 @@ def test_colour_only_on_a_terminal_and_unless_refused(tmp_path: Path, monkeypatc
     assert written(io.StringIO()) == "web | hello\n"
     monkeypatch.setenv("NO_COLOR", "1")
     assert written(Terminal()) == "web | hello\n"
+
+
+def test_as_json_every_line_is_an_object(tmp_path: Path) -> None:
+    out = io.StringIO()
+    log = JsonLog(Plan("http://x/", ("x", 1), "x", tmp_path, {}, keep=[Program("web", [])]), out, host="north")
+    own = {"at": "2026-11-26T04:00:00.000Z", "level": "error", "logger": "coaching", "message": "so"}
+    log.say("coachsite is ready: http://x/")
+    for text in (json.dumps(own), "Traceback (most recent call last):", "", "[1, 2]", '{"cut in pie'):
+        log.line("web", text)
+    ready, told, *plain = map(json.loads, out.getvalue().splitlines())
+    assert told == own | {"process": "web"}
+    assert ready.pop("at").endswith("Z")
+    said = {"level": "info", "logger": "coachsite.supervisor", "host": "north"}
+    assert ready == said | {"message": "coachsite is ready: http://x/"}
+    assert [line.items() >= (said | {"process": "web"}).items() for line in plain] == [True] * 3
+    assert [line["message"] for line in plain] == ["Traceback (most recent call last):", "[1, 2]", '{"cut in pie']
 
 
 @pytest.mark.live

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.http.request import validate_host
 
-from coachsite.supervisor import CannotStart, Log, Plan, Program, Supervisor, listen, only_one
+from coachsite.supervisor import CannotStart, JsonLog, Log, Plan, Program, Supervisor, listen, only_one
 
 WORKERS = 2
 SWEEP_SECONDS = 5
@@ -81,7 +81,9 @@ def make_plan(door: socket.socket, host: str, *, demo: bool) -> Plan:
 
 
 async def _supervise(plan: Plan) -> int:
-    return await Supervisor(plan, Log(plan, sys.stdout)).run()
+    as_json = settings.COACHSITE_LOG == "json"
+    log = JsonLog(plan, sys.stdout, host=settings.COACHSITE_HOST) if as_json else Log(plan, sys.stdout)
+    return await Supervisor(plan, log).run()
 
 
 def _number(port: str) -> int:
