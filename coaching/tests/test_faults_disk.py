@@ -6,7 +6,9 @@ import contextlib
 import resource
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,10 +71,23 @@ def files_may_grow(site: LiveSite, to: int) -> None:
 
 @contextlib.contextmanager
 def no_room(folder: Path, _site: LiveSite) -> Iterator[None]:
-    filler = fill(folder)
+    filler, over = fill(folder), threading.Event()
+
+    def keep_full() -> None:
+        """What is given back meanwhile (a log of SQLite that is cut, say) is taken as well."""
+        with filler.open("ab", buffering=0) as file:
+            while not over.wait(0.05):
+                with contextlib.suppress(OSError):
+                    while file.write(b"\0" * 4096) == 4096:
+                        pass
+
+    thread = threading.Thread(target=keep_full)
+    thread.start()
     try:
         yield
     finally:
+        over.set()
+        thread.join()
         filler.unlink()
 
 
@@ -88,16 +103,19 @@ def no_growth(_folder: Path, site: LiveSite) -> Iterator[None]:
 def a_page_says(browser: httpx.Client, words: str, *, session: str) -> None:
     """A form that writes is answered with a page that says what is the matter."""
     form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
-    where = f"/sessions/{session}/pause/"
+    where, others = f"/sessions/{session}/pause/", Counter[int]()
 
     def refused() -> httpx.Response | None:
         answer = browser.post(where, data=form, headers={"Referer": str(browser.base_url)})
         if answer.status_code == 503:
             return answer
-        browser.post(f"/sessions/{session}/resume/", data=form)
+        others.update([answer.status_code, browser.post(f"/sessions/{session}/resume/", data=form).status_code])
         return None
 
-    answer = until(refused, what="a page to be refused")
+    try:
+        answer = until(refused, what="a page to be refused")
+    finally:
+        print(f"answered before a page was refused: {dict(others)}")
     assert answer is not None
     assert "text/html" in answer.headers["Content-Type"]
     assert words in answer.text
