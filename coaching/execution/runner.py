@@ -25,7 +25,7 @@ from ..actions.risk import sends_a_form
 from ..actions.secrecy import keep_secret, secret_names, without_secrets
 from ..actions.sessions import complete_session, keep_last_picture, remember_browser, wait_for_a_browser
 from ..actions.suggestions import Proposal, begin_performing, open_suggestion, record_outcome, withdraw_suggestion
-from ..exceptions import IllegalTransition, NotAuto, SessionNotActive
+from ..exceptions import IllegalTransition, NotAuto, ProposalOutdated, SessionNotActive
 from ..models import Decision, Session, StepVersion, Suggestion
 from ..recordings import MissingVariable, fill_known, names_in
 from ..secrets import decrypt
@@ -188,9 +188,8 @@ class _Turn:
         """Puts the current step to the coach, or to the policy where it may run alone (see `actions.asking`)."""
         planned = plan(self.session, page_url=self._shown(self.browser.url))
         earlier = earlier_trouble(self.session.current_step_index, latest)
-        refused = self._shown(self.browser.refused())
-        trouble = " ".join(part for part in (self.trouble, refused, earlier) if part)
-        self.trouble = ""
+        self.trouble = f"{self.trouble} {self._shown(self.browser.refused())}".strip()
+        trouble = f"{self.trouble} {earlier}".strip()
         found, action = None, planned.action
         if planned.supported:
             try:
@@ -204,10 +203,13 @@ class _Turn:
         page, picture = self._look()
         proposal = build_proposal(self.session, planned, found=found, trouble=trouble, page=page, screenshot=picture)
         self.lease.keep()
-        if suggestion := self._ask(proposal):
-            if proposal.asked_because:
-                return False
-            self._act(suggestion, action, found)
+        suggestion = self._ask(proposal)
+        if suggestion is None:
+            return True
+        self.trouble = ""
+        if proposal.asked_because:
+            return False
+        self._act(suggestion, action, found)
         return True
 
     def _keep_typed_secret(self, version: StepVersion) -> None:
@@ -220,7 +222,7 @@ class _Turn:
     def _ask(self, proposal: Proposal) -> Suggestion | None:
         """The suggestion, which the coach is asked about, or which the policy accepted and whose action has begun.
 
-        None when the policy may not answer any more: taken back while we looked at the page.
+        None when it has to be made anew: its step, or what packs make of it, was changed while we looked at the page.
         """
         suggestion = None
         try:
@@ -233,7 +235,7 @@ class _Turn:
         except BaseException as error:
             if suggestion:
                 suggestion.screenshot.delete(save=False)
-            if isinstance(error, NotAuto):
+            if isinstance(error, (NotAuto, ProposalOutdated)):
                 return None
             raise
         return suggestion

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +38,8 @@ from coaching.execution.runner import BROWSER_LOST, advance, profile_of
 from coaching.models import Session, Suggestion, Workflow
 from coaching.secrets import decrypt
 from coaching.tests.browser_pages import Site, serve
-from coaching.tests.domain import everything_stored, make_auto
+from coaching.tests.domain import everything_stored, make_auto, together
+from coaching.tests.live import until
 from coaching.tests.packing import published_pack
 from conftest import demonstrate
 
@@ -400,6 +403,32 @@ def test_what_packs_change_meanwhile_is_taken_back_and_asked_anew(
     again = asked(session)
     assert (again.n, again.action, again.error) == (2, other.action | {"timeout": 9000}, "")
     assert again.asked_because == "coaching"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_packs_change_while_a_worker_looks_is_proposed_anew(
+    session: Session, coach: User, reviewer: User, site: Site, begin: Callable[..., Session]
+) -> None:
+    other = begin(session.workflow, variables={"password": SECRET})
+    for one in (session, other):
+        answered(one, by=coach)
+    field = asked(other)
+    decide(field, Answer(decision="correct", correction=field.action | {"value": "8"}), by=coach)
+    # The field shows only when the site has answered: until then the worker looks, its proposal made up.
+    ready = site.held["/ready"] = threading.Event()
+    site.pages["/ready"] = ""
+    shown = "fetch('/ready').then(() => { form.hidden = false; })"
+    site.pages["/"] = f"<div id=form hidden>{FORM}</div><script>alert('Welcome'); {shown}</script>"
+
+    def publish() -> None:
+        until(lambda: "GET /ready" in site.visits, what="the look at the page")
+        time.sleep(0.3)
+        published_pack(by=reviewer)
+        ready.set()
+
+    again = next(result for result in together(lambda: asked(session), publish) if result)
+    assert (again.n, again.action["value"]) == (2, "8")
+    assert "Welcome" in again.error, "what the page said before is not lost"
 
 
 def test_a_step_that_sends_a_form_counts_as_irreversible_from_then_on(
