@@ -33,6 +33,8 @@ def performed_with_arrival(act: Act, handler: Callable[[Act], None]) -> None:
     if not act.page.is_closed():
         if act.action["type"] != "navigate" and (asserted or act.action["type"] not in LEADS_NOWHERE):
             _wait(act, journey, asserted[-1].get("url") if asserted else None, must_move=bool(asserted))
+        if journey.moved and act.page.url.startswith(ERROR_PAGE):
+            raise Refused("The page that should come next could not be loaded.", uncertain=journey.sent)
         if asserted:
             _check_asserted(act, str(asserted[-1].get("url") or ""))
     guard(act.tabs)
@@ -89,8 +91,6 @@ def _round_trip(act: Act) -> None:
 
 def _check_asserted(act: Act, asserted_url: str) -> None:
     page = act.page
-    if page.url.startswith(ERROR_PAGE):
-        raise Refused("The page that should come next could not be loaded.")
     if not asserted_url or same_place(page.url, asserted_url):
         return
     try:

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from coaching.execution.chromium import (
 )
 
 from .browser_pages import VIEWPORT, browser_thread, own_desk, serve  # noqa: F401
+from .live import until
 
 pytestmark = pytest.mark.browser
 
@@ -174,6 +177,40 @@ def test_a_browser_lost_in_the_middle_leaves_an_uncertain_outcome(
         assert (done.ok, done.uncertain) == (False, True)
         with pytest.raises(BrowserLost):
             desk.browser.look()
+
+
+def test_a_browser_lost_under_a_press_is_not_a_button_that_closes_its_tab(
+    profile: Path,
+    browser_thread: BrowserThread,  # noqa: F811
+) -> None:
+    """Playwright tells of the tabs that closed before it tells that the browser is gone."""
+    with serve() as site, own_desk(profile, browser_thread, site) as desk:
+        site.held["/slow"] = threading.Event()
+        waits = "const asked = new XMLHttpRequest(); asked.open('GET', '/slow', false); asked.send();"
+        desk.show(f'<button onclick="{waits}">Save</button>')
+        located = desk.locate("aria/Save")
+
+        def kill() -> None:
+            until(lambda: "GET /slow" in site.visits, what="the press")
+            endpoint = running_endpoint(profile)
+            assert endpoint
+            os.killpg(os.getpgid(endpoint.pid), signal.SIGKILL)
+
+        with ThreadPoolExecutor(1) as threads:
+            killed = threads.submit(kill)
+            done = desk.browser.perform({"type": "click", "selectors": [["aria/Save"]]}, located)
+            killed.result()
+        site.held["/slow"].set()
+        assert (done.ok, done.uncertain) == (False, True), done
+
+
+def test_a_button_may_close_its_own_tab(profile: Path, browser_thread: BrowserThread) -> None:  # noqa: F811
+    with serve() as site, own_desk(profile, browser_thread, site) as desk:
+        site.pages["/pop"] = "<button onclick='window.close()'>Done</button>"
+        desk.show("<a href=/pop target=_blank rel=opener>Open</a>")
+        assert desk.do("click", "aria/Open").ok
+        assert desk.do("click", "aria/Done", target=f"{site.origin}/pop").ok
+        assert desk.browser.url == f"{site.origin}/"
 
 
 def test_a_hanging_page_does_not_hold_the_worker(profile: Path) -> None:

@@ -13,6 +13,7 @@ from coaching.execution.browser import BrowserThread, attach
 from coaching.execution.chromium import find_chromium, stop_chromium
 
 from .browser_pages import VIEWPORT, Desk, browser_thread, desk, own_desk, serve, shared_desk  # noqa: F401
+from .live import free_port
 
 pytestmark = pytest.mark.browser
 
@@ -104,6 +105,17 @@ def test_a_click_that_moves_to_the_wrong_page(desk: Desk) -> None:  # noqa: F811
     desk.show("<a href=/login>Claims</a>")
     done = desk.do("click", "aria/Claims", assertedEvents=asserting("http://x/claims/"))
     assert done.reason == "The page moved to /login instead of /claims/."
+
+
+@pytest.mark.parametrize("asserted", [{}, {"assertedEvents": asserting("http://x/claims/")}], ids=["plain", "asserted"])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_click_whose_page_cannot_be_loaded(desk: Desk, method: str, asserted: dict[str, Any]) -> None:  # noqa: F811
+    """Where something was sent, nobody knows whether it has arrived."""
+    nobody = f"http://127.0.0.1:{free_port()}/claims/"
+    desk.show(f"<form action={nobody} method={method}><button>Submit</button></form>")
+    done = desk.do("click", "aria/Submit", **asserted)
+    assert (done.ok, done.uncertain) == (False, method == "post")
+    assert done.reason == "The page that should come next could not be loaded."
 
 
 def test_a_click_that_moves_on_unasserted_is_waited_for(desk: Desk) -> None:  # noqa: F811
