@@ -10,8 +10,9 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -100,8 +101,6 @@ def send_due(*, sender: str) -> None:
 
     Returns at once when enough workers are sending already: they will find what there is to do.
     """
-    if _senders_at_work() >= settings.WEBHOOK_SENDERS:
-        return
     owner = f"{sender} {secrets.token_hex(4)}"
     end = time.monotonic() + SHIFT
     flying: Flying = {}
@@ -118,13 +117,14 @@ def send_due(*, sender: str) -> None:
         ask_after_commit()
 
 
-def _senders_at_work() -> int:
-    claimed = WebhookDelivery.objects.claimed(timezone.now())
-    return claimed.order_by().values("claimed_by").distinct().count()
-
-
 def _take_off(flying: Flying, threads: ThreadPoolExecutor, owner: str) -> None:
-    claimed = claim_due(owner, room=AT_ONCE - len(flying), flying=[delivery.webhook_id for delivery in flying.values()])
+    room = AT_ONCE - len(flying)
+    if not room or not WebhookDelivery.objects.due(timezone.now()).exists():
+        return
+    with _one_worker_at_a_time():
+        if _others_at_work(owner) >= settings.WEBHOOK_SENDERS:
+            return
+        claimed = claim_due(owner, room=room, flying=[delivery.webhook_id for delivery in flying.values()])
     if not claimed:
         return
     allowed = AllowedHosts(list(AllowedHost.objects.values_list("host", "port")))
@@ -136,6 +136,20 @@ def _take_off(flying: Flying, threads: ThreadPoolExecutor, owner: str) -> None:
             record_attempt(delivery, Answer(error=str(problem)), owner=owner)
         else:
             flying[threads.submit(send, letter, allowed, limits)] = delivery
+
+
+@contextmanager
+def _one_worker_at_a_time() -> Iterator[None]:
+    """A transaction in which no other worker looks who is sending, or begins to."""
+    with transaction.atomic():
+        # SQLite has one writer anyway. On PostgreSQL the first row stands for them all.
+        Webhook.objects.order_by("pk").select_for_update(no_key=True).first()
+        yield
+
+
+def _others_at_work(owner: str) -> int:
+    claimed = WebhookDelivery.objects.claimed(timezone.now()).exclude(claimed_by=owner)
+    return claimed.order_by().values("claimed_by").distinct().count()
 
 
 def _land(delivery: WebhookDelivery, future: Future[Answer], owner: str) -> None:

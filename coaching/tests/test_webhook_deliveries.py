@@ -53,7 +53,7 @@ from coaching.webhooks import Answer
 
 from .domain import event_types as types_of
 from .domain import everything_stored, together
-from .webhook_receiver import Receiver, status, webhook_receiver
+from .webhook_receiver import Held, Receiver, status, webhook_receiver
 
 ME = "this-machine/pid 1 1"
 
@@ -511,6 +511,19 @@ class TestAtOnce:
             sent = [received.message_id for received in receiver.received]
             assert len(sent) == len(set(sent)) == 40
         assert webhook.deliveries.filter(status="delivered", attempts=1).count() == 40
+
+    def test_one_worker_sends_at_a_time(self, owner: User, settings: Settings) -> None:
+        """Workers that were asked at the same moment all saw that nobody was sending, and all began."""
+        settings.WEBHOOK_TOTAL_SECONDS = 1
+        held = Held()
+        with webhook_receiver(*[held] * 40) as receiver:
+            allow_host(host="127.0.0.1", reason="Test.", by=owner)
+            webhook = create_webhook(url=receiver.url, by=owner)[0]
+            for _ in range(40):
+                send_test(webhook, by=owner)
+            assert together(*[lambda name=name: send_due(sender=f"w{name}") for name in range(6)]) == [None] * 6
+        assert held.most == 4
+        assert webhook.deliveries.filter(attempts=1).count() == 4
 
     def test_of_many_claims_one_holds(self, owner: User) -> None:
         webhook = create_webhook(url="https://example.org/", by=owner)[0]

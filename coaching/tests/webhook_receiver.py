@@ -72,6 +72,25 @@ def status(code: int, text: str = "", **headers: str) -> Reply:
     return reply
 
 
+@dataclass
+class Held:
+    """A reply that never comes; counts how many messages hang at once."""
+
+    now: int = 0
+    most: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        handler.connection.settimeout(60)
+        with contextlib.suppress(TimeoutError):
+            handler.connection.recv(1)  # Until the sender hangs up.
+        with self.lock:
+            self.now -= 1
+
+
 @contextlib.contextmanager
 def webhook_receiver(*replies: Reply, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     receiver = Receiver(replies=list(replies))
