@@ -253,6 +253,7 @@ def test_a_page_that_takes_more_and_more_memory(pages: Site, program: Program, s
 
 
 def test_more_sessions_than_browsers_may_run(pages: Site, program: Program, site: LiveSite) -> None:
+    until(lambda: not browsers_of(site.folder), what="those of the tests before to be closed")
     pages.pages["/one"] = "<p>One</p>"
     first, *others = [Run(program, f"room-{n}", navigate(f"{pages.origin}/one")) for n in range(MOST_BROWSERS + 1)]
     runs = [first, *others]
@@ -322,7 +323,7 @@ def test_a_page_that_hangs_costs_its_limit_once(tmp_path: Path, pages: Site) -> 
             for _ in range(5):
                 with pytest.raises(BrowserLost):
                     desk.browser.look()
-            assert time.monotonic() - started < 7
+            assert time.monotonic() - started < 12, "six times four seconds without it"
     finally:
         stop_chromium(tmp_path / "hang")
         thread.close()
