@@ -104,29 +104,31 @@ def send_due(*, sender: str) -> None:
     owner = f"{sender} {secrets.token_hex(4)}"
     end = time.monotonic() + SHIFT
     flying: Flying = {}
+    worked = False
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="webhook") as threads:
         while True:
             if time.monotonic() < end:
-                _take_off(flying, threads, owner)
+                worked |= _take_off(flying, threads, owner)
             if not flying:
                 break
             landed, _ = wait(flying, timeout=LOOK_AGAIN, return_when=FIRST_COMPLETED)
             for future in landed:
                 _land(flying.pop(future), future, owner)
-    if WebhookDelivery.objects.due(timezone.now()).exists():
+    if worked and WebhookDelivery.objects.due(timezone.now()).exists():
         ask_after_commit()
 
 
-def _take_off(flying: Flying, threads: ThreadPoolExecutor, owner: str) -> None:
+def _take_off(flying: Flying, threads: ThreadPoolExecutor, owner: str) -> bool:
+    """Begins to send what there is room for; whether there was anything, and this worker's turn."""
     room = AT_ONCE - len(flying)
     if not room or not WebhookDelivery.objects.due(timezone.now()).exists():
-        return
+        return False
     with _one_worker_at_a_time():
         if _others_at_work(owner) >= settings.WEBHOOK_SENDERS:
-            return
+            return False
         claimed = claim_due(owner, room=room, flying=[delivery.webhook_id for delivery in flying.values()])
     if not claimed:
-        return
+        return False
     allowed = AllowedHosts(list(AllowedHost.objects.values_list("host", "port")))
     limits = Limits(connect=settings.WEBHOOK_CONNECT_SECONDS, whole=settings.WEBHOOK_TOTAL_SECONDS)
     for delivery in claimed:
@@ -136,6 +138,7 @@ def _take_off(flying: Flying, threads: ThreadPoolExecutor, owner: str) -> None:
             record_attempt(delivery, Answer(error=str(problem)), owner=owner)
         else:
             flying[threads.submit(send, letter, allowed, limits)] = delivery
+    return True
 
 
 @contextmanager

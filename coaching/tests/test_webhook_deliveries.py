@@ -465,6 +465,22 @@ class TestClaims:
         send_due(sender=ME)
         assert len(receiver.received) == 1
 
+    def test_who_is_not_needed_asks_for_nobody(
+        self, webhook: Webhook, owner: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+    ) -> None:
+        """Else workers would wake each other, again and again, until the one that sends is through."""
+        for _ in range(6):
+            send_test(webhook, by=owner)
+        assert len(claim_due("elsewhere", room=4)) == 4
+        with django_capture_on_commit_callbacks() as asked:
+            send_due(sender=ME)
+        assert not asked
+        WebhookDelivery.objects.update(claimed_until=None, claimed_by="")
+        with django_capture_on_commit_callbacks() as asked:
+            send_due(sender=ME)
+        assert not asked
+        assert webhook.deliveries.filter(status="delivered").count() == 6
+
     def test_a_claim_ends_by_itself(self, webhook: Webhook, owner: User) -> None:
         delivery = send_test(webhook, by=owner)
         claim_due("elsewhere", room=8)
