@@ -10,9 +10,8 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -119,14 +118,12 @@ def send_due(*, sender: str) -> None:
 
 
 def _take_off(flying: Flying, threads: ThreadPoolExecutor, owner: str) -> bool:
-    """Begins to send what there is room for; whether there was anything, and this worker's turn."""
-    room = AT_ONCE - len(flying)
-    if not room or not WebhookDelivery.objects.due(timezone.now()).exists():
-        return False
-    with _one_worker_at_a_time():
-        if _others_at_work(owner) >= settings.WEBHOOK_SENDERS:
-            return False
-        claimed = claim_due(owner, room=room, flying=[delivery.webhook_id for delivery in flying.values()])
+    """Begins to send what there is room for; whether there was anything for this worker to do."""
+    if flying:
+        load = [delivery.webhook_id for delivery in flying.values()]
+        claimed = claim_due(owner, room=AT_ONCE - len(flying), flying=load)
+    else:
+        claimed = _claim_first(owner)
     if not claimed:
         return False
     allowed = AllowedHosts(list(AllowedHost.objects.values_list("host", "port")))
@@ -141,18 +138,16 @@ def _take_off(flying: Flying, threads: ThreadPoolExecutor, owner: str) -> bool:
     return True
 
 
-@contextmanager
-def _one_worker_at_a_time() -> Iterator[None]:
-    """A transaction in which no other worker looks who is sending, or begins to."""
+def _claim_first(owner: str) -> list[WebhookDelivery]:
+    """What a worker that sends nothing yet begins with; nothing while enough others send.
+
+    Who sends is who has claims, so to look and to claim are one: workers are asked at the same moment.
+    """
     with transaction.atomic():
         # SQLite has one writer anyway. On PostgreSQL the first row stands for them all.
         Webhook.objects.order_by("pk").select_for_update(no_key=True).first()
-        yield
-
-
-def _others_at_work(owner: str) -> int:
-    claimed = WebhookDelivery.objects.claimed(timezone.now()).exclude(claimed_by=owner)
-    return claimed.order_by().values("claimed_by").distinct().count()
+        senders = WebhookDelivery.objects.claimed(timezone.now()).order_by().values("claimed_by").distinct()
+        return claim_due(owner, room=AT_ONCE) if senders.count() < settings.WEBHOOK_SENDERS else []
 
 
 def _land(delivery: WebhookDelivery, future: Future[Answer], owner: str) -> None:
